@@ -1,0 +1,540 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Backpropagation in NumPy: the core's slow twin, its oracle in the tests, and a tutorial.
+
+It does what the C core does, in float64, one small function per formula and no trick. Read it from
+top to bottom. Throughout, a batch has B rows, a layer takes I = fan_in numbers and gives
+O = fan_out, and an array's shape is written beside it.
+
+1. **Forward.** A layer is a product, a bias and an activation: ``z = a_in · W + b`` and
+   ``a = act(z)``, with a_in [B × I], W [I × O], b [O], z and a [B × O]. The last layer has no
+   activation but the loss's *link*, which turns its z into the prediction o: a probability, a
+   rate, or z itself.
+
+2. **Loss.** One number per row says how bad o is for the target y. The batch's loss is the average
+   over its rows, weighted by the sample weights w, plus a penalty on large weights,
+   ``α/2 · Σ W² / Σ w``.
+
+3. **Delta.** Let ``delta = Σ w · dL/dz`` [B × O] of some layer: what the loss gains when that z
+   grows, times the sum of the weights (we divide by it once, at the end). Each loss here is paired
+   with the link that makes the last layer's delta the plain difference ``w · (o - y)``.
+
+4. **Three products.** The forward product was one. For a layer of known delta, the chain rule gives
+   the other two:
+
+   - ``grad_W = a_inᵀ · delta`` [I × O], since W[i, j] meets a_in[:, i] on its way to z[:, j];
+   - ``delta_in = (delta · Wᵀ) ⊙ act'`` [B × I], the delta of the layer before, by which the loss
+     goes *back*. It must use W as it was in the forward pass, so it comes before the update.
+
+   The bias is a weight on a constant input of one: ``grad_b = Σ over rows of delta`` [O].
+
+5. **Solver.** W and b move against their gradient. The solvers differ in what they remember of the
+   gradients before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+# Activations and their derivatives. The derivative is a function of the output a, so that
+# z need not be kept: for each of these, a tells it.
+
+
+def identity(z: Array) -> Array:
+    return z
+
+
+def identity_derivative(a: Array) -> Array:
+    return np.ones_like(a)
+
+
+def logistic(z: Array) -> Array:
+    with np.errstate(over="ignore"):  # exp(-z) = inf gives 0, as it should
+        return 1 / (1 + np.exp(-z))
+
+
+def logistic_derivative(a: Array) -> Array:
+    return a * (1 - a)
+
+
+def tanh(z: Array) -> Array:
+    return np.tanh(z)
+
+
+def tanh_derivative(a: Array) -> Array:
+    return 1 - a * a
+
+
+def relu(z: Array) -> Array:
+    return np.maximum(z, 0)
+
+
+def relu_derivative(a: Array) -> Array:
+    return a > 0  # at the kink the slope is taken to be 0
+
+
+ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "identity": (identity, identity_derivative),
+    "logistic": (logistic, logistic_derivative),
+    "tanh": (tanh, tanh_derivative),
+    "relu": (relu, relu_derivative),
+}
+
+
+# Links: from the last layer's z [B × O] to the prediction o [B × O].
+
+
+def softmax(z: Array) -> Array:
+    # Subtracting the row's largest z changes nothing in the ratio, and no exp overflows.
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def exponential(z: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.exp(z)
+
+
+# Losses: from targets y [B × O] and predictions o [B × O] to one number per row [B].
+
+
+def squared_error(y: Array, o: Array) -> Array:
+    # The *mean* over outputs, although delta = o - y is the gradient of the sum over them. The
+    # two differ by the factor O; scikit-learn has it so, and so its curves are matched.
+    return ((y - o) ** 2).mean(axis=1) / 2
+
+
+def clip_probability(p: Array) -> Array:
+    # For the logarithm only: a probability rounded to 0 costs 36, not infinity. The gradient
+    # uses the unclipped one.
+    eps = np.finfo(np.float64).eps
+    return np.clip(p, eps, 1 - eps)
+
+
+def binary_log_loss(y: Array, o: Array) -> Array:
+    p = clip_probability(o)
+    return -(y * np.log(p) + (1 - y) * np.log(1 - p)).sum(axis=1)
+
+
+def log_loss(y: Array, o: Array) -> Array:
+    return -(y * np.log(clip_probability(o))).sum(axis=1)
+
+
+def poisson(y: Array, o: Array) -> Array:
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        y_log_ratio = np.where(y == 0, 0, y * np.log(np.where(y == 0, 1, y) / o))
+        return (y_log_ratio - y + o).sum(axis=1)
+
+
+LOSSES: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]] = {
+    # name: (link, loss); for every pair, d loss / dz = o - y
+    "squared_error": (identity, squared_error),
+    "binary_log_loss": (logistic, binary_log_loss),
+    "log_loss": (softmax, log_loss),
+    "poisson": (exponential, poisson),
+}
+
+
+# A whole network. `weights` is a list of W [I × O] per layer, `biases` a list of b [O].
+
+
+def forward(
+    X: Any, weights: list[Array], biases: list[Array], activations: Sequence[str]
+) -> tuple[list[Any], Array]:
+    """Carry a batch through all layers.
+
+    Returns every layer's input (X itself first, [B × I] each) and the last layer's z [B × O].
+    """
+    inputs = [X]
+    for W, b, name in zip(weights[:-1], biases[:-1], activations, strict=True):
+        activation, _ = ACTIVATIONS[name]
+        inputs.append(activation(inputs[-1] @ W + b))
+    return inputs, inputs[-1] @ weights[-1] + biases[-1]
+
+
+def batch_loss(
+    y: Array, o: Array, sample_weight: Array, weights: list[Array], alpha: float, loss: str
+) -> Any:
+    """Weighted average of the rows' losses, plus the penalty (biases go free)."""
+    _, row_losses = LOSSES[loss]
+    penalty = alpha / 2 * sum((W * W).sum() for W in weights)
+    return ((sample_weight * row_losses(y, o)).sum() + penalty) / sample_weight.sum()
+
+
+def backward(
+    delta: Array,
+    inputs: list[Any],
+    weights: list[Array],
+    activations: Sequence[str],
+    alpha: float,
+    weight_sum: float,
+) -> tuple[list[Array], list[Array]]:
+    """Carry the last layer's delta [B × O] back through all layers.
+
+    Returns the gradient of every W [I × O] and every b [O].
+    """
+    grad_weights, grad_biases = [], []
+    for layer in reversed(range(len(weights))):
+        W, a_in = weights[layer], inputs[layer]
+        grad_weights.append((a_in.T @ delta + alpha * W) / weight_sum)
+        grad_biases.append(delta.sum(axis=0) / weight_sum)
+        if layer > 0:
+            _, derivative = ACTIVATIONS[activations[layer - 1]]
+            delta = (delta @ W.T) * derivative(a_in)
+    return grad_weights[::-1], grad_biases[::-1]
+
+
+# Solvers. Each moves one parameter array in place, by its gradient, its moments (the
+# solver's memory, arrays of the same shape) and `h`, the hyper-parameters.
+
+
+class Hyper(NamedTuple):
+    """The numbers of a step."""
+
+    learning_rate: float
+    momentum: float
+    beta_1: float
+    beta_2: float
+    epsilon: float
+
+
+def sgd(parameter: Array, gradient: Array, moments: list[Array], h: Hyper, step: int) -> None:
+    """Go on in the old direction (the velocity), bent by the gradient."""
+    (velocity,) = moments
+    velocity[...] = h.momentum * velocity - h.learning_rate * gradient
+    parameter += velocity
+
+
+def nesterov(parameter: Array, gradient: Array, moments: list[Array], h: Hyper, step: int) -> None:
+    """Like sgd, but already one further stride along the new velocity."""
+    (velocity,) = moments
+    velocity[...] = h.momentum * velocity - h.learning_rate * gradient
+    parameter += h.momentum * velocity - h.learning_rate * gradient
+
+
+def adam(parameter: Array, gradient: Array, moments: list[Array], h: Hyper, step: int) -> None:
+    """Running means of the gradient and of its square: strides of like size in every parameter.
+
+    Both means start at zero, so after few steps they are too small; the powers of the betas undo
+    it (Kingma and Ba, 2015, section 2, the form with the corrected rate: epsilon stands outside).
+    """
+    mean, mean_square = moments
+    mean[...] = h.beta_1 * mean + (1 - h.beta_1) * gradient
+    mean_square[...] = h.beta_2 * mean_square + (1 - h.beta_2) * gradient**2
+    rate = h.learning_rate * math.sqrt(1 - h.beta_2**step) / (1 - h.beta_1**step)
+    parameter -= rate * mean / (np.sqrt(mean_square) + h.epsilon)
+
+
+Solver = Callable[[Array, Array, list[Array], Hyper, int], None]
+SOLVERS: dict[str, tuple[Solver | None, int]] = {
+    # name: (update, number of moments)
+    "gradient": (None, 0),
+    "sgd": (sgd, 1),
+    "nesterov": (nesterov, 1),
+    "adam": (adam, 2),
+}
+
+
+class Progress(NamedTuple):
+    """How far a call to `Net.train` came."""
+
+    loss_sum: float  # Σ over batches of (batch loss, penalty included) × (rows of the batch)
+    n_rows: int  # rows of the whole batches done
+    n_steps: int  # updates done
+
+
+class Net:
+    """A network with the interface of the compiled core's, computed as above, in float64.
+
+    With ``dtype="float32"`` it takes and gives float32 arrays, but still computes in float64.
+    """
+
+    def __init__(
+        self,
+        units: Sequence[int],
+        activations: Sequence[str],
+        loss: str,
+        *,
+        dtype: str,
+        solver: str = "gradient",
+        max_rows: int = 0,
+        n_threads: int = 1,
+        isa: str | None = None,
+    ) -> None:
+        self.units = [int(n) for n in units]
+        self.activations = list(activations)
+        _check_net(self.units, self.activations, loss, dtype, solver, max_rows, n_threads, isa)
+        self.loss, self.solver, self.max_rows = loss, solver, int(max_rows)
+        self.dtype = np.dtype(dtype)
+        self.n_threads, self.isa = n_threads, "numpy"
+        self.progress = Progress(0.0, 0, 0)
+        self.step_count = 0
+        self.weights, self.biases = self._zeros()
+        self.moments = [self._zeros() for _ in range(SOLVERS[solver][1])]
+
+    def _zeros(self) -> tuple[list[Array], list[Array]]:
+        shapes = list(zip(self.units[:-1], self.units[1:], strict=True))
+        try:
+            return [np.zeros(shape) for shape in shapes], [np.zeros(o) for _, o in shapes]
+        except (ValueError, OverflowError) as error:  # NumPy's words for a size past 2**63
+            raise MemoryError("the network's sizes overflow") from error
+
+    # Parameters and solver state, in and out.
+
+    def set_weights(self, coefs: Sequence[Array], intercepts: Sequence[Array]) -> None:
+        """Copy parameters in: one [fan_in × fan_out] and one [fan_out] per layer."""
+        self._copy_in(coefs, intercepts, self.weights, self.biases)
+
+    def get_weights(self) -> tuple[list[Array], list[Array]]:
+        """Return copies of the parameters."""
+        return self._copy_out(self.weights, self.biases)
+
+    def set_solver_state(self, state: dict[str, Any], beta_1: float, beta_2: float) -> None:
+        """Go on with what `get_solver_state` of another net returned."""
+        if state["solver"] != self.solver:
+            raise ValueError(f"the state is of solver {state['solver']!r}, not {self.solver!r}")
+        if len(state["moments"]) != len(self.moments):
+            raise ValueError(f"{self.solver!r} keeps {len(self.moments)} moments")
+        if state["step_count"] < 0:
+            raise ValueError("step_count must not be negative")
+        for (coefs, intercepts), moment in zip(state["moments"], self.moments, strict=True):
+            self._copy_in(coefs, intercepts, *moment)
+        self.step_count = int(state["step_count"])
+
+    def get_solver_state(self) -> dict[str, Any]:
+        """Return a copy of the solver's memory."""
+        moments = [self._copy_out(*moment) for moment in self.moments]
+        return {"solver": self.solver, "step_count": self.step_count, "moments": moments}
+
+    def _copy_in(
+        self,
+        coefs: Sequence[Array],
+        intercepts: Sequence[Array],
+        weights: list[Array],
+        biases: list[Array],
+    ) -> None:
+        targets = [*weights, *biases]
+        if len(coefs) != len(weights) or len(intercepts) != len(biases):
+            raise ValueError(f"the net has {len(weights)} layers")
+        for source, target in zip([*coefs, *intercepts], targets, strict=True):
+            _check_array(source, "parameters", self.dtype, target.shape)
+        for source, target in zip([*coefs, *intercepts], targets, strict=True):
+            target[...] = source
+
+    def _copy_out(
+        self, weights: list[Array], biases: list[Array]
+    ) -> tuple[list[Array], list[Array]]:
+        return [W.astype(self.dtype) for W in weights], [b.astype(self.dtype) for b in biases]
+
+    # Arithmetic.
+
+    def train(
+        self,
+        X: Any,
+        y: Array,
+        order: NDArray[np.int64] | None,
+        batch_rows: int,
+        *,
+        sample_weight: Array | None = None,
+        alpha: float = 0.0,
+        learning_rate: float = 0.001,
+        momentum: float = 0.0,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        poll: Callable[[], bool] | None = None,
+    ) -> Progress:
+        """Train over rows in mini-batches: for each, forward, loss, backward, update."""
+        update, _ = SOLVERS[self.solver]
+        if update is None:
+            raise ValueError("solver 'gradient' does not train")
+        if not 1 <= batch_rows <= self.max_rows:
+            raise ValueError(f"batch_rows must be in 1..{self.max_rows}, got {batch_rows}")
+        self._check_data(X, y, sample_weight)
+        if order is None:
+            order = np.arange(X.shape[0])
+        _check_array(order, "order", np.dtype(np.int64), (len(order),))
+        if order.size and (order.min() < 0 or order.max() >= X.shape[0]):
+            raise ValueError("order names a row that X does not have")
+
+        h = Hyper(learning_rate, momentum, beta_1, beta_2, epsilon)
+        self.progress = Progress(0.0, 0, 0)
+        for start in range(0, len(order), batch_rows):
+            if poll is not None and poll():
+                break
+            rows = order[start : start + batch_rows]
+            weight = None if sample_weight is None else sample_weight[rows]
+            loss, updated = 0.0, False
+            if weight is None or weight.sum() > 0:
+                loss, gradient = self._step(X[rows], y[rows], weight, alpha)
+                self.step_count += 1
+                self._update(update, gradient, h)
+                updated = True
+            self.progress = Progress(
+                self.progress.loss_sum + loss * len(rows),
+                self.progress.n_rows + len(rows),
+                self.progress.n_steps + updated,
+            )
+        return self.progress
+
+    def loss_gradient(
+        self,
+        parameters: Array,
+        X: Any,
+        y: Array,
+        *,
+        sample_weight: Array | None = None,
+        alpha: float = 0.0,
+        poll: Callable[[], bool] | None = None,
+    ) -> tuple[float, Array]:
+        """Return the loss over all rows and its gradient, at ``parameters``.
+
+        ``parameters`` and the gradient are flat: every layer's W in C order, then every b.
+        """
+        if self.solver != "gradient":
+            raise ValueError("loss_gradient needs solver 'gradient'")
+        if self.max_rows < 1:
+            raise ValueError("the net was made to predict only (max_rows=0)")
+        self._check_data(X, y, sample_weight)
+        if sample_weight is not None and not sample_weight.sum() > 0:
+            raise ValueError("the sample weights sum to zero")
+        arrays = [*self.weights, *self.biases]
+        _check_array(parameters, "parameters", self.dtype, (sum(a.size for a in arrays),))
+        if poll is not None and poll():
+            raise KeyboardInterrupt
+        ends = np.cumsum([a.size for a in arrays])
+        for array, part in zip(arrays, np.split(parameters, ends[:-1]), strict=True):
+            array[...] = part.reshape(array.shape)
+
+        loss, gradient = self._step(X, y, sample_weight, alpha)
+        flat = np.concatenate([g.ravel() for g in (*gradient[0], *gradient[1])])
+        return loss, flat.astype(self.dtype)
+
+    def predict(
+        self,
+        X: Any,
+        *,
+        raw: bool = False,
+        dtype: str | None = None,
+        poll: Callable[[], bool] | None = None,
+    ) -> Array:
+        """Return the predictions [n × n_out]; with ``raw``, z before the link."""
+        _check_x(X, self.units[0])
+        out_dtype = _check_real(self.dtype if dtype is None else dtype)
+        if poll is not None and poll():
+            raise KeyboardInterrupt
+        if X.shape[0] == 0:
+            return np.empty((0, self.units[-1]), dtype=out_dtype)
+        _, z = forward(X.astype(np.float64), self.weights, self.biases, self.activations)
+        link, _ = LOSSES[self.loss]
+        return (z if raw else link(z)).astype(out_dtype)
+
+    def _step(
+        self, X: Any, y: Array, sample_weight: Array | None, alpha: float
+    ) -> tuple[float, tuple[list[Array], list[Array]]]:
+        """Forward, loss, delta, backward for one batch; returns loss and gradient."""
+        X = X.astype(np.float64)
+        if self.loss == "log_loss":
+            y = np.eye(self.units[-1])[y]  # class codes [B] → one-hot rows [B × O]
+        y = y.astype(np.float64)
+        w = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
+
+        inputs, z = forward(X, self.weights, self.biases, self.activations)
+        o = LOSSES[self.loss][0](z)
+        loss = batch_loss(y, o, w, self.weights, alpha, self.loss)
+        delta = (o - y) * w[:, None]
+        gradient = backward(delta, inputs, self.weights, self.activations, alpha, w.sum())
+        return float(loss), gradient
+
+    def _update(self, update: Solver, gradient: tuple[list[Array], list[Array]], h: Hyper) -> None:
+        for kind, parameters in enumerate((self.weights, self.biases)):
+            for layer, parameter in enumerate(parameters):
+                moments = [moment[kind][layer] for moment in self.moments]
+                update(parameter, gradient[kind][layer], moments, h, self.step_count)
+
+    def _check_data(self, X: Any, y: Array, sample_weight: Array | None) -> None:
+        _check_x(X, self.units[0])
+        n, n_out = X.shape[0], self.units[-1]
+        if n == 0:
+            raise ValueError("X has no rows")
+        if self.loss == "log_loss":
+            _check_array(y, "y", np.dtype(np.int32), (n,))
+            if y.min() < 0 or y.max() >= n_out:
+                raise ValueError(f"y has a class code outside 0..{n_out - 1}")
+        else:
+            _check_array(y, "y", self.dtype, (n, n_out))
+        if sample_weight is not None:
+            _check_array(sample_weight, "sample_weight", self.dtype, (n,))
+            if not (sample_weight >= 0).all():
+                raise ValueError("sample_weight must not be negative or nan")
+
+
+# Checks of arguments, the same as the compiled core's.
+
+
+def _check_net(
+    units: list[int],
+    activations: list[str],
+    loss: str,
+    dtype: Any,
+    solver: str,
+    max_rows: int,
+    n_threads: int,
+    isa: str | None,
+) -> None:
+    if len(units) < 2 or min(units) < 1:
+        raise ValueError(f"units must be at least two sizes of at least 1, got {units}")
+    if len(activations) != len(units) - 2:
+        raise ValueError(f"{len(units) - 2} hidden layers, but {len(activations)} activations")
+    for name in activations:
+        _check_name(name, "activation", ACTIVATIONS)
+    _check_name(loss, "loss", LOSSES)
+    _check_name(solver, "solver", SOLVERS)
+    _check_real(dtype)
+    if loss == "log_loss" and units[-1] < 2:
+        raise ValueError("log_loss needs at least 2 outputs")
+    if max_rows < 0:
+        raise ValueError(f"max_rows must not be negative, got {max_rows}")
+    if n_threads < 1:
+        raise ValueError(f"n_threads must be at least 1, got {n_threads}")
+    if isa is not None:
+        raise ValueError(f"the NumPy twin has no kernel families, got isa={isa!r}")
+
+
+def _check_name(name: Any, kind: str, table: dict[str, Any]) -> None:
+    if name not in table:
+        raise ValueError(f"unknown {kind} {name!r}; known are {', '.join(table)}")
+
+
+def _check_real(dtype: Any) -> np.dtype[Any]:
+    dtype = np.dtype(dtype)
+    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype must be float32 or float64, got {dtype}")
+    return dtype
+
+
+def _check_array(array: Any, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
+        raise ValueError(f"{name} must be an array of {dtype} with shape {shape}")
+    if not (array.flags.c_contiguous and array.flags.aligned):
+        raise ValueError(f"{name} must be C-contiguous and aligned")
+
+
+def _check_x(X: Any, n_in: int) -> None:
+    sparse = getattr(X, "format", None) == "csr"
+    values = X.data if sparse else X
+    if not isinstance(values, np.ndarray) or X.ndim != 2:
+        raise ValueError("X must be a 2-D array or a CSR matrix")
+    if values.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"X must be float32 or float64, got {values.dtype}")
+    if X.shape[1] != n_in:
+        raise ValueError(f"X has {X.shape[1]} columns, the net takes {n_in}")
+    if not sparse and X.shape[1] > 1 and X.strides[1] != X.itemsize:
+        raise ValueError("the rows of X must be contiguous")
