@@ -61,7 +61,7 @@ def core_extension() -> Extension:
 
 
 class build_ext(BuildExt):
-    """Cython, the flags of the compiler at hand, and one source file per core at a time."""
+    """Cython, then the core with the flags of the compiler at hand."""
 
     def finalize_options(self) -> None:
         super().finalize_options()
@@ -72,19 +72,17 @@ class build_ext(BuildExt):
         import numpy as np
         from Cython.Build import cythonize
 
-        for extension in self.extensions:
-            extension.include_dirs.append(np.get_include())
-        directives = {"language_level": 3}
-        self.extensions[:] = cythonize(
-            self.extensions, build_dir="build/cython", compiler_directives=directives
-        )
+        (extension,) = self.extensions
+        (module,) = cythonize(extension.sources[0], build_dir="build/cython", language_level=3)
+        extension.sources[0] = module.sources[0]
+        extension.include_dirs.append(np.get_include())
         super().run()
 
     def build_extensions(self) -> None:
         compile_flags, link_flags = self.compiler_flags()
-        for extension in self.extensions:
-            extension.extra_compile_args += compile_flags
-            extension.extra_link_args += link_flags
+        (extension,) = self.extensions
+        extension.extra_compile_args += compile_flags
+        extension.extra_link_args += link_flags
         if self.compiler.compiler_type != "msvc":  # whose compiler object is not thread-safe
             self.compiler.compile = compile_in_parallel(self.compiler.compile)
         super().build_extensions()
