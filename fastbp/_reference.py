@@ -538,3 +538,5 @@ def _check_x(X: Any, n_in: int) -> None:
         raise ValueError(f"X has {X.shape[1]} columns, the net takes {n_in}")
     if not sparse and X.shape[1] > 1 and X.strides[1] != X.itemsize:
         raise ValueError("the rows of X must be contiguous")
+    if not values.flags.aligned:
+        raise ValueError("X must be aligned")
