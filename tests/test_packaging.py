@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is shipped: metadata, the sdist's and the wheel's contents, a fresh installation."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib.metadata import metadata, requires, version
+from pathlib import Path
+
+import pytest
+
+import fastbp
+
+ROOT = Path(__file__).parents[1]
+
+# Not in the sdist: what serves the repository only.
+REPOSITORY_FILES = {".gitignore", ".ci"}
+BUILT = shutil.ignore_patterns(
+    ".git", "build", "dist", "*.egg-info", "*.so", "*.pyd", "*.o", "__pycache__", ".*_cache",
+    ".hypothesis", ".venv", "venv", "results",
+)  # fmt: skip
+
+SMOKE_TEST = """
+import fastbp
+from sklearn.datasets import load_digits
+
+X, y = load_digits(return_X_y=True)
+model = fastbp.BackpropClassifier(max_iter=60, random_state=0).fit(X / 16, y)
+assert model.score(X / 16, y) > 0.98
+fastbp.show_versions()
+"""
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Run a command; its output is the message if it fails."""
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def files_below(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the source tree without what was built in it."""
+    return Path(shutil.copytree(ROOT, tmp_path_factory.mktemp("copy") / "tree", ignore=BUILT))
+
+
+@pytest.fixture(scope="module")
+def sources(tree: Path) -> set[str]:
+    return {name for name in files_below(tree) if name.split("/")[0] not in REPOSITORY_FILES}
+
+
+@pytest.fixture(scope="module")
+def sdist(tree: Path, sources: set[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sdist")
+    build = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
+    run(sys.executable, "-c", build, folder, cwd=tree)
+    (archive,) = folder.iterdir()
+    return archive
+
+
+def test_version_is_the_packages_own() -> None:
+    assert version("fastbp") == fastbp.__version__
+
+
+def test_version_is_written_once() -> None:
+    pattern = re.compile(rf"""["']{re.escape(fastbp.__version__)}["']""")
+    papers = [ROOT / "setup.py", ROOT / "pyproject.toml", *ROOT.glob("fastbp/*.py*")]
+    places = [path.name for path in papers if pattern.search(path.read_text("utf-8"))]
+    assert places == ["__init__.py"]
+
+
+def test_changelog_speaks_of_this_version() -> None:
+    assert f"\n## {fastbp.__version__} " in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_metadata() -> None:
+    fields = metadata("fastbp")
+    assert fields["Requires-Python"] == ">=3.10"
+    assert "BSD-3-Clause" in (fields["License-Expression"] or fields["License"])
+    assert {"table", "test", "dev"} <= set(fields.get_all("Provides-Extra") or [])
+
+
+def test_every_import_is_a_declared_dependency() -> None:
+    # An extra's packages are imported where they are needed, with a message if they are missing.
+    declared = {
+        re.split(r"[^\w-]", line)[0].replace("scikit-learn", "sklearn")
+        for line in requires("fastbp") or []
+        if "extra ==" not in line or 'extra == "table"' in line
+    }
+    imported = set()
+    for path in ROOT.glob("fastbp/*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                imported.add((node.module or "").split(".")[0])
+    assert imported - set(sys.stdlib_module_names) - {"fastbp"} <= declared
+
+
+def test_sdist_holds_every_source(sdist: Path, sources: set[str]) -> None:
+    with tarfile.open(sdist) as archive:
+        members = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    made = {name for name in members if name.startswith("fastbp.egg-info/")}
+    assert members - made - {"PKG-INFO", "setup.cfg"} == sources
+
+
+@pytest.mark.exhaustive
+def test_wheel_built_from_the_sdist_works(sdist: Path, sources: set[str], tmp_path: Path) -> None:
+    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", tmp_path, sdist, cwd=tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    compiled = {name for name in names if re.fullmatch(r"fastbp/_core\..*(so|pyd)", name)}
+    python = {name for name in sources if re.fullmatch(r"fastbp/\w+\.py", name)}
+    assert len(compiled) == 1
+    assert names - compiled == python | {"fastbp/_core.pyi", "fastbp/py.typed"}
+    assert wheel.stat().st_size < 4 * 2**20
+
+    run(sys.executable, "-m", "venv", "fresh", cwd=tmp_path)
+    fresh = tmp_path / "fresh" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    run(fresh, "-m", "pip", "install", wheel, cwd=tmp_path)
+    printed = run(fresh, "-W", "error", "-c", SMOKE_TEST, cwd=tmp_path)
+    assert fastbp.__version__ in printed
