@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Print digests of what the core learns, a line per case: equal for any compiler and FMA family."""
+
+import hashlib
+import itertools
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from problems import ACTIVATIONS, LOSSES, SOLVERS, flat, make_problem
+
+from fastbp import _core
+
+
+def digest(case: tuple[str, str, str, str], isa: str) -> str:
+    """Train a small net for three epochs and hash its weights."""
+    dtype, loss, activation, solver = case
+    n_out = 1 if loss == "binary_log_loss" else 3
+    problem = make_problem((23, 50, 18, n_out), activation, loss, n=150, dtype=dtype, weighted=True)
+    net = problem.net(_core.Net, solver=solver, max_rows=64, n_threads=2, isa=isa)
+    for _ in range(3):
+        net.train(
+            problem.X,
+            problem.y,
+            None,
+            64,
+            sample_weight=problem.sample_weight,
+            alpha=1e-3,
+            momentum=0.9 if solver != "adam" else 0.0,
+        )
+    return hashlib.sha256(flat(net.get_weights()).tobytes()).hexdigest()[:16]
+
+
+def main() -> None:
+    print(_core.build_info(), _core.__file__, file=sys.stderr)
+    for case in itertools.product(("float32", "float64"), LOSSES, ACTIVATIONS, SOLVERS):
+        for isa in _core.available_isas():
+            print(*case, isa, digest(case, isa))
+
+
+if __name__ == "__main__":
+    main()
