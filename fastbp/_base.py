@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What both estimators do: parameters, checks, ``fit``, predictions.
+
+A fit works on a draft, a shallow copy of the estimator. Only when all is done does what it found
+move over, by one assignment, so that a fit that fails changes nothing, and a predict beside it sees
+the old model or the new one. Networks of the core live for one call.
+"""
+
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from . import _core
+from ._data import (
+    NON_FINITE,
+    Samples,
+    check_sample_weight,
+    core_rows,
+    dtype_to_validate,
+    refuse_masked_arrays,
+)
+from ._lbfgs import fit_lbfgs
+from ._optimizer import Optimizer
+from ._stochastic import STOCHASTIC_ATTRIBUTES, fit_stochastic
+from ._threads import thread_limit
+from ._weights import Weights, check_weights, draw_weights
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from sklearn.utils import Tags
+
+Array = NDArray[Any]
+
+#: The core's loss for each link; scikit-learn's name of the link is the key.
+LOSSES = {
+    "identity": "squared_error",
+    "exp": "poisson",
+    "logistic": "binary_log_loss",
+    "softmax": "log_loss",
+}
+#: Fitted attributes whose names do not end in an underscore.
+PRIVATE_FITTED_ATTRIBUTES = frozenset(
+    {"_hidden_activation", "_multilabel", "_sparse_labels", "_no_improvement_count", "_optimizer"}
+)
+
+
+class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
+    """Multilayer perceptron trained by backpropagation; base of the two estimators."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(_core.names()["activations"]))],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "dtype": [StrOptions({"auto", "float32", "float64"})],
+        "n_jobs": [
+            None,
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+        ],
+    }
+
+    # Parameters, stored by the subclasses' constructors.
+    hidden_layer_sizes: Any
+    activation: str
+    solver: str
+    alpha: float
+    batch_size: int | str
+    learning_rate: str
+    learning_rate_init: float
+    power_t: float
+    max_iter: int
+    shuffle: bool
+    random_state: Any
+    tol: float
+    verbose: bool | int
+    warm_start: bool
+    momentum: float
+    nesterovs_momentum: bool
+    early_stopping: bool
+    validation_fraction: float
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    n_iter_no_change: int | float
+    max_fun: int
+    dtype: str
+    n_jobs: int | None
+
+    # Fitted attributes.
+    coefs_: list[Array]
+    intercepts_: list[Array]
+    loss_: float
+    n_features_in_: int
+    n_iter_: int
+    n_layers_: int
+    n_outputs_: int
+    out_activation_: str
+    t_: int
+    interrupted_: bool
+    loss_curve_: list[float]
+    best_loss_: float | None
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    best_n_iter_: int | None
+    _hidden_activation: str
+    _no_improvement_count: int
+    _optimizer: Optimizer
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train on X and y, from new weights unless ``warm_start=True``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples. Float32 and float64 arrays with contiguous rows and CSR matrices are read
+            where they lie; anything else is copied once.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The targets: class labels, an indicator matrix of labels (a classifier takes a sparse
+            one too), or numbers.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples, at least 0 and not all 0.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are not valid, or the training diverges. The estimator is
+            then as it was before.
+        KeyboardInterrupt
+            If interrupted before the first whole epoch; the estimator is then as it was before. A
+            later interrupt ends the training with a warning instead.
+        """
+        return self._fit(X, y, sample_weight)
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        incremental: bool = False,
+        classes: Any = None,
+    ) -> Self:
+        draft = self._snapshot()
+        draft._learn(X, y, sample_weight, incremental, classes)
+        learnt = {name: value for name, value in vars(draft).items() if _is_fitted_attribute(name)}
+        others = {
+            name: value for name, value in vars(self).items() if not _is_fitted_attribute(name)
+        }
+        self.__dict__ = others | learnt
+        return self
+
+    def _snapshot(self) -> Self:
+        """Return a shallow copy: what is assigned to it does not show here, and vice versa."""
+        copy: Self = object.__new__(type(self))
+        copy.__dict__.update(vars(self))
+        return copy
+
+    def _learn(self, X: Any, y: Any, sample_weight: Any, incremental: bool, classes: Any) -> None:
+        """Fit in place; for a draft."""
+        hidden_units = check_hidden_layer_sizes(self.hidden_layer_sizes)
+        fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        dtype = self._compute_type()
+
+        refuse_masked_arrays(X=X, y=y, sample_weight=sample_weight)
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=isinstance(self, RegressorMixin),
+            dtype=dtype_to_validate(X),
+            reset=fresh,
+        )
+        if y.ndim == 2 and y.shape[1] == 1 and not sp.issparse(y):
+            y = column_or_1d(y, warn=True)
+        targets, n_outputs = self._encode_targets(y, dtype, incremental, classes)
+        weight = check_sample_weight(sample_weight, X, dtype)
+        samples = Samples(core_rows(X, dtype), targets, weight)
+
+        units = [self.n_features_in_, *hidden_units, n_outputs]
+        random_state = check_random_state(self.random_state)
+        if fresh:
+            self._forget_solver()
+            self.t_ = 0
+            weights = draw_weights(units, self.activation, random_state, dtype)
+        else:
+            weights = self._weights_to_go_on_from(units).astype(dtype)
+        self.n_outputs_, self.n_layers_ = n_outputs, len(units)
+        self._hidden_activation = self.activation
+
+        if self.solver == "lbfgs":
+            self._forget_solver()
+            weights = fit_lbfgs(self, samples, weights)
+        else:
+            weights = fit_stochastic(self, samples, weights, random_state, incremental)
+        if not weights.are_finite():
+            raise ValueError(NON_FINITE)
+        self.coefs_, self.intercepts_ = weights
+
+    @abstractmethod
+    def _encode_targets(
+        self, y: Any, dtype: str, incremental: bool, classes: Any
+    ) -> tuple[Array, int]:
+        """Return y as the core takes it, and the number of outputs; set ``out_activation_``."""
+
+    @abstractmethod
+    def _make_scorer(self, validation: Samples) -> Callable[[Array], float]:
+        """Return a function from predictions for the validation samples to their score."""
+
+    def _labels_to_stratify(self, y: Array) -> Array | None:
+        """Return the labels whose shares an early-stopping split keeps, if it keeps any."""
+        return None
+
+    def _compute_type(self) -> str:
+        if self.dtype == "auto":
+            return "float64" if self.solver == "lbfgs" else "float32"
+        return self.dtype
+
+    def _forget_solver(self) -> None:
+        for name in STOCHASTIC_ATTRIBUTES:
+            self.__dict__.pop(name, None)
+
+    def _weights_to_go_on_from(self, units: list[int]) -> Weights:
+        n_outputs = units[-1]
+        if n_outputs != self.n_outputs_:
+            raise ValueError(
+                f"y has {n_outputs} outputs, but the model to go on from has {self.n_outputs_}."
+            )
+        weights = check_weights(self.coefs_, self.intercepts_, self.n_features_in_, n_outputs)
+        if weights.units != units:
+            raise ValueError(
+                f"hidden_layer_sizes={self.hidden_layer_sizes} differs from the hidden layers of "
+                f"the model to go on from, {tuple(weights.units[1:-1])}. Set hidden_layer_sizes "
+                "back, or fit anew with warm_start=False."
+            )
+        return weights
+
+    def _make_net(
+        self, weights: Weights, *, solver: str = "gradient", max_rows: int = 0
+    ) -> _core.Net:
+        """Make a network of the core, to be used within one call only."""
+        units = weights.units
+        net = _core.Net(
+            units,
+            [self._hidden_activation] * (len(units) - 2),
+            LOSSES[self.out_activation_],
+            dtype=weights.dtype,
+            solver=solver,
+            max_rows=max_rows,
+            n_threads=thread_limit(self.n_jobs),
+        )
+        net.set_weights(*weights)
+        return net
+
+    def _forward(self, X: Any, *, raw: bool = False, as_computed: bool = False) -> Array:
+        """Predict: [n × n_outputs], in the compute type or in float64 (float32 for float32 X).
+
+        With ``raw``, what the last layer gives before its link.
+        """
+        check_is_fitted(self)
+        refuse_masked_arrays(X=X)
+        X = validate_data(
+            self, X, accept_sparse=["csr", "csc"], dtype=dtype_to_validate(X), reset=False
+        )
+        weights = check_weights(self.coefs_, self.intercepts_, self.n_features_in_, self.n_outputs_)
+        result = "float32" if X.dtype == np.float32 else "float64"
+        net = self._make_net(weights)
+        return net.predict(
+            core_rows(X, weights.dtype), raw=raw, dtype=weights.dtype if as_computed else result
+        )
+
+    def _check_solver(self) -> bool:
+        if self.solver == "lbfgs":
+            raise AttributeError(
+                "partial_fit is only available for stochastic optimizers. "
+                f"{self.solver} is not stochastic."
+            )
+        return True
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "_optimizer" in state:
+            state["_optimizer"] = state["_optimizer"].to_state()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "_optimizer" in state:
+            state = {**state, "_optimizer": Optimizer.from_state(state["_optimizer"])}
+        super().__setstate__(state)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def check_hidden_layer_sizes(hidden_layer_sizes: Any) -> list[int]:
+    """Return the widths of the hidden layers; a single number means one layer."""
+    if isinstance(hidden_layer_sizes, Integral):
+        hidden_layer_sizes = [hidden_layer_sizes]
+    sizes = list(hidden_layer_sizes)
+    if not all(isinstance(size, Integral) for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must hold integers > 0, got {sizes}.")
+    if any(size <= 0 for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    return [int(size) for size in sizes]
+
+
+def _is_fitted_attribute(name: str) -> bool:
+    return name in PRIVATE_FITTED_ATTRIBUTES or (name.endswith("_") and not name.endswith("__"))

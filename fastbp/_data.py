@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""X, y and sample weights, from what a user has to what the core reads.
+
+The core reads float32 and float64 rows where they lie, and CSR. Anything else is copied once, block
+by block of rows, so that a Fortran-ordered X is read with few cache misses.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.utils.validation import _check_sample_weight
+
+Array = NDArray[Any]
+
+BLOCK_BYTES = 1 << 18  # of the copy, so that a block of it stays in a core's L2 cache
+
+#: Begins every message about weights that ran away; scikit-learn's words.
+NON_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and "
+    "need to be preprocessed."
+)
+
+
+class Samples(NamedTuple):
+    """What the core trains on."""
+
+    X: Any  # [n × n_features], rows as the core reads them, or CSR
+    y: Array  # [n] int32 class codes, or [n × n_outputs] values in the compute type
+    sample_weight: Array | None  # [n] in the compute type
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.X.shape[0])
+
+    def take(self, rows: NDArray[np.int64]) -> Samples:
+        """Return copies of some rows."""
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return Samples(self.X[rows], self.y[rows], weight)
+
+
+def refuse_masked_arrays(**arrays: Any) -> None:
+    """Raise for masked arrays: their mask would be ignored."""
+    for name, array in arrays.items():
+        if np.ma.isMaskedArray(array):
+            raise ValueError(
+                f"{name} is a masked array, whose mask would be ignored. Fill or drop the masked "
+                "values first."
+            )
+
+
+def dtype_to_validate(X: Any) -> list[type] | None:
+    """Return what scikit-learn's validation should convert X to; None leaves it as it is.
+
+    Arrays of numbers stay, so that they are copied at most once, by `core_rows`.
+    """
+    if isinstance(X, np.ndarray) and X.dtype.kind in "buif":
+        return None
+    return [np.float64, np.float32]
+
+
+def core_rows(X: Any, dtype: str) -> Any:
+    """Return validated X as the core reads it; the same object if it reads that."""
+    if sp.issparse(X):
+        X = _core_csr(X)
+    if dtype == "float32":
+        refuse_beyond_float32(X, "X")
+    if sp.issparse(X) or _has_core_rows(X):
+        return X
+    rows = np.empty(X.shape, dtype)
+    n_block = max(1, BLOCK_BYTES // rows.strides[0])
+    for start in range(0, X.shape[0], n_block):
+        rows[start : start + n_block] = X[start : start + n_block]
+    return rows
+
+
+def _has_core_rows(X: Array) -> bool:
+    """Tell whether X is float32 or float64 in native byte order, aligned, each row contiguous."""
+    row_stride, column_stride = X.strides
+    return (
+        X.dtype in (np.float32, np.float64)
+        and X.flags.aligned
+        and column_stride == X.itemsize
+        and row_stride >= X.shape[1] * X.itemsize
+        and row_stride % X.itemsize == 0
+    )
+
+
+def _core_csr(X: Any) -> Any:
+    X = X.tocsr()
+    inconsistent = (
+        X.indptr[0] != 0
+        or X.indptr[-1] > min(X.indices.size, X.data.size)
+        or (np.diff(X.indptr) < 0).any()
+        or (X.indices.size and (X.indices.min() < 0 or X.indices.max() >= X.shape[1]))
+    )
+    if inconsistent:
+        raise ValueError("X is an inconsistent CSR matrix: its indptr or indices are out of range.")
+    if all(a.flags.c_contiguous and a.flags.aligned for a in (X.data, X.indices, X.indptr)):
+        return X
+    return X.copy()
+
+
+def to_compute_type(array: Array, dtype: str, name: str) -> Array:
+    """Return validated numbers as a C-contiguous array in the compute type."""
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}.")
+    if dtype == "float32":
+        refuse_beyond_float32(array, name)
+    return np.ascontiguousarray(array, dtype)
+
+
+def check_sample_weight(sample_weight: Any, X: Any, dtype: str) -> Array | None:
+    """Return validated sample weights in the compute type."""
+    if sample_weight is None:
+        return None
+    weight = _check_sample_weight(sample_weight, X)
+    if (weight < 0).any():
+        raise ValueError("Negative values in data passed to `sample_weight`.")
+    weight = to_compute_type(weight, dtype, "sample_weight")
+    refuse_zero_weights(weight)
+    return weight
+
+
+def refuse_zero_weights(weight: Array | None, of: str = "") -> None:
+    """Raise if there are weights and all are zero."""
+    if weight is not None and not weight.any():
+        raise ValueError(f"Sample weights{of} must contain at least one non-zero number.")
+
+
+def refuse_beyond_float32(X: Any, name: str) -> None:
+    """Raise for a number that float32 cannot hold, saying where it is."""
+    values = X.data[: X.indptr[-1]] if sp.issparse(X) else X
+    # The extremes need no temporary array.
+    limit = np.finfo(np.float32).max
+    fits = values.dtype.kind in "bui" or values.dtype.itemsize <= 4 or values.size == 0
+    if fits or (values.max() <= limit and values.min() >= -limit):
+        return
+    where = tuple(int(i) for i in np.argwhere(np.abs(values) > limit)[0])
+    value = values[where]
+    if sp.issparse(X):
+        X = X.tocoo()
+        where = int(X.row[where[0]]), int(X.col[where[0]])
+    raise ValueError(
+        f"{NON_FINITE} {name}[{', '.join(map(str, where))}] = {value:g} is beyond the range of "
+        "float32; scale it, or use dtype='float64'."
+    )

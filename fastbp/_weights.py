@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A network's weights and biases as lists of arrays: drawn, checked, packed, unpacked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class Weights(NamedTuple):
+    """One [fan_in × fan_out] matrix and one [fan_out] bias vector per layer."""
+
+    coefs: list[Array]
+    intercepts: list[Array]
+
+    @property
+    def units(self) -> list[int]:
+        """Inputs of the network, then outputs of each layer."""
+        return [self.coefs[0].shape[0], *(coef.shape[1] for coef in self.coefs)]
+
+    @property
+    def dtype(self) -> str:
+        """Name of the compute type; `check_weights` gives all arrays the same."""
+        return str(self.coefs[0].dtype)
+
+    def astype(self, dtype: str) -> Weights:
+        """Return weights of another type; arrays that have it already are shared."""
+        return Weights(
+            [coef.astype(dtype, copy=False) for coef in self.coefs],
+            [intercept.astype(dtype, copy=False) for intercept in self.intercepts],
+        )
+
+    def are_finite(self) -> bool:
+        """Tell whether there is neither an infinity nor a NaN."""
+        return all(is_finite(array) for array in (*self.coefs, *self.intercepts))
+
+
+def is_finite(array: Array) -> bool:
+    """Tell whether an array is finite, usually without a temporary array of its size."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
+
+
+def draw_weights(
+    units: Sequence[int], activation: str, random_state: np.random.RandomState, dtype: str
+) -> Weights:
+    """Draw new weights (Glorot and Bengio, 2010, eq. 16), in the order that scikit-learn draws."""
+    factor = 2.0 if activation == "logistic" else 6.0
+    weights = Weights([], [])
+    for fan_in, fan_out in pairwise(units):
+        bound = np.sqrt(factor / (fan_in + fan_out))
+        coef = random_state.uniform(-bound, bound, (fan_in, fan_out))
+        intercept = random_state.uniform(-bound, bound, fan_out)
+        weights.coefs.append(coef.astype(dtype, copy=False))
+        weights.intercepts.append(intercept.astype(dtype, copy=False))
+    return weights
+
+
+def check_weights(coefs: Any, intercepts: Any, n_inputs: int, n_outputs: int) -> Weights:
+    """Return ``coefs_`` and ``intercepts_`` as they are now, ready for the core.
+
+    They may have been edited or replaced: float arrays of any memory order are taken, of any number
+    and width of hidden layers, as long as each layer fits the next. The result is float32 if all
+    are, otherwise float64.
+    """
+    weights = Weights(
+        _float_arrays(coefs, "coefs_", ndim=2), _float_arrays(intercepts, "intercepts_", ndim=1)
+    )
+    n_layers = len(weights.coefs)
+    if n_layers == 0 or len(weights.intercepts) != n_layers:
+        raise ValueError(
+            f"coefs_ and intercepts_ must have the same length, at least 1; they have {n_layers} "
+            f"and {len(weights.intercepts)}."
+        )
+    fan_in = n_inputs
+    for i, (coef, intercept) in enumerate(zip(*weights, strict=True)):
+        fan_out = n_outputs if i == n_layers - 1 else coef.shape[1]
+        _check_shape(f"coefs_[{i}]", coef, (fan_in, fan_out))
+        _check_shape(f"intercepts_[{i}]", intercept, (fan_out,))
+        fan_in = fan_out
+    all_single = all(a.dtype == np.float32 for a in (*weights.coefs, *weights.intercepts))
+    dtype = "float32" if all_single else "float64"
+    return Weights(
+        [np.ascontiguousarray(coef, dtype) for coef in weights.coefs],
+        [np.ascontiguousarray(intercept, dtype) for intercept in weights.intercepts],
+    )
+
+
+def _float_arrays(arrays: Any, name: str, ndim: int) -> list[Array]:
+    if not isinstance(arrays, list | tuple):
+        raise ValueError(f"{name} must be a list of arrays, got {type(arrays).__name__}.")
+    checked = []
+    for i, item in enumerate(arrays):
+        array = np.asarray(item)
+        if array.dtype.kind != "f" or array.ndim != ndim:
+            raise ValueError(
+                f"{name}[{i}] must be a {ndim}-D array of floats, got {array.ndim}-D of "
+                f"{array.dtype}."
+            )
+        if not is_finite(array):
+            raise ValueError(f"{name}[{i}] holds infinity or NaN.")
+        checked.append(array)
+    return checked
+
+
+def _check_shape(name: str, array: Array, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name} must be of shape {shape}, got {array.shape}.")
+
+
+def pack(weights: Weights) -> Array:
+    """Return all matrices in C order, then all biases, as one vector."""
+    return np.concatenate([a.ravel() for a in (*weights.coefs, *weights.intercepts)])
+
+
+def unpack(parameters: Array, units: Sequence[int]) -> Weights:
+    """Undo `pack`; the arrays are copies."""
+    shapes: list[tuple[int, ...]] = [*pairwise(units), *((n,) for n in units[1:])]
+    ends = np.cumsum([np.prod(shape) for shape in shapes])
+    parts = np.split(parameters, ends[:-1])
+    arrays = [part.reshape(shape).copy() for part, shape in zip(parts, shapes, strict=True)]
+    n_layers = len(units) - 1
+    return Weights(arrays[:n_layers], arrays[n_layers:])
