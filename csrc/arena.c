@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * See arena.h. calloc rather than aligned_alloc and memset: a large net's zero pages are then made by
+ * the kernel when first touched, by the thread that touches them.
+ */
+#include "arena.h"
+
+#include <stdlib.h>
+
+#define ALIGNMENT ((size_t)64)
+
+/* A vector read may start at the last element: the slack keeps it inside the block. */
+#define SLACK ALIGNMENT
+
+void *fbp_arena_take(fbp_arena *arena, int64_t count, size_t bytes)
+{
+    const size_t limit = (size_t)PTRDIFF_MAX - 4 * ALIGNMENT;
+    if (count < 0 || (bytes && (uint64_t)count > limit / bytes)) {
+        arena->overflow = 1;
+        return NULL;
+    }
+    const size_t size = ((size_t)count * bytes + SLACK + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    if (arena->overflow || size > limit - arena->used) {
+        arena->overflow = 1;
+        return NULL;
+    }
+    char *piece = arena->base ? arena->base + arena->used : NULL;
+    arena->used += size;
+    return piece;
+}
+
+int fbp_arena_allocate(fbp_arena *arena, void **owner)
+{
+    if (arena->overflow)
+        return 0;
+    char *block = calloc(arena->used + ALIGNMENT, 1);
+    if (!block)
+        return 0;
+    *owner = block;
+    arena->base = block + (ALIGNMENT - (uintptr_t)block % ALIGNMENT) % ALIGNMENT;
+    arena->used = 0;
+    return 1;
+}

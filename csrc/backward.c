@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Backward: the error of a block of rows carried back through every layer, and the weights' share.
+ *
+ *     delta[l−1] = (delta[l] · W[l]ᵀ) ⊙ act'(a[l])     rows phase
+ *     W[l] ← solver(W[l], a[l]ᵀ · delta[l])            weights phase, over all rows of the chunk
+ *
+ * delta[l] is dL/dz of layer l; act' is written from the activation's output a[l].
+ */
+#include "internal.h"
+
+void fbp_backward_block(fbp_net *net, int64_t row, int64_t rows)
+{
+    const fbp_kernels *k = net->kernels;
+    for (int l = net->n_layers - 1; l > 0; l--) {
+        const fbp_layer *layer = &net->layers[l], *below = &net->layers[l - 1];
+        const void *a = fbp_at(net, layer->a, row * k->nr);
+        void *out = fbp_at(net, below->delta, row * k->nr);
+        if (layer->column)
+            k->backward_column[below->activation](rows, layer->fan_in, 1,
+                                                  fbp_at(net, layer->delta, row), 0, layer->w, a,
+                                                  layer->a_stride, out);
+        else
+            k->backward[below->activation](rows, layer->fan_in, layer->fan_out,
+                                           fbp_at(net, layer->delta, row * k->nr),
+                                           layer->delta_stride, layer->wt, a, layer->a_stride, out);
+    }
+}
+
+void fbp_update_task(fbp_net *net, const fbp_task *task, int64_t rows, const fbp_update *update)
+{
+    const fbp_layer *layer = &net->layers[task->layer];
+    const fbp_strip strip = {
+        .rows = rows,
+        .fan_in = layer->fan_in,
+        .fan_out = layer->fan_out,
+        .i0 = task->i0,
+        .i1 = task->i1,
+        .panel = task->panel,
+        .a = layer->a,
+        .a_stride = layer->a_stride,
+        .delta = layer->delta,
+        .delta_stride = layer->delta_stride,
+        .w = layer->w,
+        .wt = layer->wt,
+        .b = layer->b,
+        .gw = layer->gw,
+        .gb = layer->gb,
+        .mw = {layer->mw[0], layer->mw[1]},
+        .mb = {layer->mb[0], layer->mb[1]},
+        .squares = layer->squares,
+    };
+    const fbp_kernels *k = net->kernels;
+    (layer->column ? k->update_column : k->update)[net->solver](&strip, update);
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * fbp: multilayer perceptrons trained by backpropagation on CPUs.
+ *
+ * This is the only public header. A program makes a net, puts weights in, trains or predicts, takes
+ * the weights out and destroys it:
+ *
+ *     fbp_net *net;
+ *     fbp_net_create(&spec, &net);
+ *     for (int l = 0; l < spec.n_layers; l++) fbp_net_set_layer(net, l, w[l], b[l]);
+ *     while (epochs--) fbp_train(net, &data, order, &step, &progress);
+ *     fbp_net_get_layer(net, 0, w[0], b[0]);
+ *     fbp_net_destroy(net);
+ *
+ * "Real" below is float or double, as spec.real says. Matrices are row-major. Sizes count elements.
+ */
+#ifndef FBP_H
+#define FBP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FBP_ACTIVATION(NAME, name, cheap) FBP_ACT_##NAME,
+typedef enum {
+#include "registry.def"
+    FBP_N_ACTIVATIONS
+} fbp_activation;
+
+#define FBP_LOSS(NAME, name, link, reduction) FBP_LOSS_##NAME,
+typedef enum {
+#include "registry.def"
+    FBP_N_LOSSES
+} fbp_loss;
+
+#define FBP_SOLVER(NAME, name, n_moments) FBP_SOLVER_##NAME,
+typedef enum {
+#include "registry.def"
+    FBP_N_SOLVERS
+} fbp_solver;
+
+#define FBP_STATUS(NAME, exception, text) FBP_##NAME,
+typedef enum {
+#include "registry.def"
+    FBP_N_STATUSES
+} fbp_status;
+
+#define FBP_ISA(NAME, name) FBP_ISA_##NAME,
+typedef enum {
+#include "registry.def"
+    FBP_N_ISAS
+} fbp_isa;
+
+typedef enum { FBP_F32, FBP_F64 } fbp_real;
+
+typedef struct fbp_net fbp_net;
+
+/** Asked about every 20 ms, from the calling thread: non-zero means stop. */
+typedef int (*fbp_poll_fn)(void *context);
+
+/** What a net is. Borrowed by fbp_net_create for the call only. */
+typedef struct {
+    int32_t n_layers;           /* dense layers, output included; ≥ 1 */
+    const int64_t *units;       /* [n_layers + 1] inputs, then outputs of each layer; all ≥ 1 */
+    const int32_t *activations; /* [n_layers − 1] fbp_activation of each hidden layer */
+    int32_t loss;               /* fbp_loss */
+    int32_t solver;             /* fbp_solver; FBP_SOLVER_GRADIENT for loss_gradient or predict */
+    int32_t real;               /* fbp_real: type of the weights and of all arithmetic */
+    int32_t isa;                /* fbp_isa, one that fbp_isa_available */
+    int32_t n_threads;          /* threads to use at most; ≥ 1 */
+    int64_t max_rows;           /* rows of the largest batch; 0: the net only predicts */
+} fbp_spec;
+
+/** A matrix of samples: dense, or CSR when indptr is set. Borrowed, read only.
+ *  Dense rows are contiguous, ld elements apart. CSR rows may be unsorted; duplicates add up. */
+typedef struct {
+    int64_t n_rows, n_cols;
+    int32_t real;         /* fbp_real of data, independent of the net's */
+    int32_t index_bits;   /* CSR: 32 or 64; dense: ignored */
+    const void *data;
+    int64_t ld;           /* dense: elements from row to row, ≥ n_cols */
+    const void *indices;  /* CSR: column of each value */
+    const void *indptr;   /* CSR: [n_rows + 1]; NULL: dense */
+} fbp_matrix;
+
+/** Samples with what they should give. Borrowed, read only. */
+typedef struct {
+    fbp_matrix x;
+    const void *y;       /* int32 codes [n_rows] or real [n_rows × n_out], see fbp_loss_takes_codes */
+    const void *weights; /* real [n_rows], ≥ 0, or NULL: all one */
+} fbp_data;
+
+/** One step's arithmetic. */
+typedef struct {
+    double alpha;         /* L2 penalty: α/2 · ΣW² / Σ sample weights */
+    double learning_rate;
+    double momentum;      /* sgd, nesterov */
+    double beta_1, beta_2, epsilon; /* adam */
+    fbp_poll_fn poll;     /* or NULL */
+    void *poll_context;
+} fbp_step;
+
+/** How far a call came. */
+typedef struct {
+    double loss_sum;   /* Σ over batches of (batch loss, penalty included) × (rows of the batch) */
+    int64_t n_rows;    /* rows of the whole batches done */
+    int64_t n_steps;   /* updates done: batches whose weights sum to zero make none */
+} fbp_progress;
+
+/** Make a net with zero weights and fresh solver state.
+ *  spec   borrowed for the call
+ *  net    out: the net, owned by the caller, freed by fbp_net_destroy; NULL on failure
+ *  Threads  any
+ *  Memory   one block, here; no later call allocates
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_ENOMEM (sizes that overflow too) | FBP_EISA */
+fbp_status fbp_net_create(const fbp_spec *spec, fbp_net **net);
+
+/** Free a net.
+ *  net    may be NULL
+ *  Threads  no other call on this net at the time
+ *  Memory   gives the net's one block back
+ *  Returns  nothing */
+void fbp_net_destroy(fbp_net *net);
+
+/** Put one layer's parameters in; solver state is unchanged.
+ *  layer  0 … n_layers − 1
+ *  coef   real [fan_in × fan_out], row-major; borrowed for the call
+ *  intercept  real [fan_out]; borrowed for the call
+ *  Threads  one caller at a time per net
+ *  Memory   none allocated
+ *  Returns  FBP_OK | FBP_EINVAL */
+fbp_status fbp_net_set_layer(fbp_net *net, int layer, const void *coef, const void *intercept);
+
+/** Take one layer's parameters out.
+ *  coef, intercept  out, shapes as for fbp_net_set_layer
+ *  Threads  one caller at a time per net
+ *  Memory   none allocated
+ *  Returns  FBP_OK | FBP_EINVAL */
+fbp_status fbp_net_get_layer(const fbp_net *net, int layer, void *coef, void *intercept);
+
+/** Put one layer's solver state in.
+ *  moment  0 … n_moments − 1 (sgd: velocity; adam: first, second moment)
+ *  coef, intercept  shapes as for fbp_net_set_layer; borrowed for the call
+ *  Threads  one caller at a time per net
+ *  Memory   none allocated
+ *  Returns  FBP_OK | FBP_EINVAL */
+fbp_status fbp_net_set_moment(fbp_net *net, int layer, int moment, const void *coef,
+                              const void *intercept);
+
+/** Take one layer's solver state out.
+ *  moment, coef, intercept  as for fbp_net_set_moment; coef and intercept out
+ *  Threads  one caller at a time per net
+ *  Memory   none allocated
+ *  Returns  FBP_OK | FBP_EINVAL */
+fbp_status fbp_net_get_moment(const fbp_net *net, int layer, int moment, void *coef,
+                              void *intercept);
+
+/** The number of updates made so far, which Adam's bias correction reads.
+ *  Threads  one caller at a time per net
+ *  Memory   none allocated
+ *  Returns  the count, ≥ 0 */
+int64_t fbp_net_get_step_count(const fbp_net *net);
+
+/** Set that number, for a solver that goes on.
+ *  count  ≥ 0
+ *  beta_1, beta_2  Adam's, whose powers are recomputed by repeated multiplication
+ *  Threads  one caller at a time per net
+ *  Memory   none allocated
+ *  Returns  FBP_OK | FBP_EINVAL */
+fbp_status fbp_net_set_step_count(fbp_net *net, int64_t count, double beta_1, double beta_2);
+
+/** Train over rows in mini-batches: for each, forward, loss, backward, update.
+ *  data   the samples
+ *  order  [n_order] row numbers in the order of use, each in 0 … n_rows − 1; NULL: storage order,
+ *         n_order ≤ n_rows; borrowed
+ *  batch_rows  rows per update, ≤ spec.max_rows; the last batch may be smaller
+ *  step   the step's numbers
+ *  progress  out: also filled when stopped, for the whole updates done
+ *  Threads  one team of at most spec.n_threads; one caller at a time per net
+ *  Memory   none allocated
+ *  Numerics the same bits for any number of threads
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_ESTOPPED (weights are those after whole updates) */
+fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, int64_t n_order,
+                     int64_t batch_rows, const fbp_step *step, fbp_progress *progress);
+
+/** Loss and gradient over all rows, without an update; the net's solver must be FBP_SOLVER_GRADIENT.
+ *  data   the samples; Σ weights must be > 0
+ *  step   alpha and poll are read
+ *  loss   out: mean loss with penalty; unchanged on failure
+ *  grad   out: real, every layer's dL/dW row-major, then every layer's dL/db; unchanged on failure
+ *  Threads  one team of at most spec.n_threads; one caller at a time per net
+ *  Memory   none allocated
+ *  Numerics the same bits for any number of threads
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_ESTOPPED */
+fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step *step, double *loss,
+                             void *grad);
+
+/** Predict.
+ *  x      the samples
+ *  raw    non-zero: z of the last layer, without the loss's link
+ *  poll, poll_context  as in fbp_step
+ *  out_real  fbp_real of out
+ *  out    [x.n_rows × n_out], row-major, contiguous
+ *  Threads  one team of at most spec.n_threads; one caller at a time per net
+ *  Memory   none allocated
+ *  Numerics a row's bits do not depend on the other rows, nor on the number of threads
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_ESTOPPED (out is then partly written) */
+fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int raw, fbp_poll_fn poll,
+                       void *poll_context, int32_t out_real, void *out);
+
+/** Whether this build and this CPU and operating system can run a kernel family.
+ *  Threads any · Memory none allocated · Returns 1 or 0 */
+int fbp_isa_available(int isa);
+
+/** The fastest family that can run here.
+ *  Threads any · Memory none allocated · Returns an fbp_isa */
+int fbp_isa_best(void);
+
+/** Names, as the registry has them; NULL for an id out of range.
+ *  Threads any · Memory none allocated; the strings are static */
+const char *fbp_activation_name(int id);
+const char *fbp_loss_name(int id);
+const char *fbp_solver_name(int id);
+const char *fbp_isa_name(int id);
+const char *fbp_status_text(int status);
+
+/** State vectors that a solver keeps per parameter; 0 for an id out of range.
+ *  Threads any · Memory none allocated */
+int fbp_solver_n_moments(int id);
+
+/** Whether y holds int32 class codes for this loss (otherwise reals, one per output).
+ *  Threads any · Memory none allocated */
+int fbp_loss_takes_codes(int id);
+
+/** The threads OpenMP would use now, in the calling thread: what OMP_NUM_THREADS and limits set by
+ *  threadpoolctl leave.
+ *  Threads any · Memory none allocated · Returns a count ≥ 1; 1 without OpenMP */
+int fbp_max_threads(void);
+
+/** The OpenMP specification this was built with, as yyyymm; 0 without OpenMP.
+ *  Threads any · Memory none allocated */
+int fbp_openmp_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the files of the core share: the kernel table, the net, small helpers.
+ *
+ * Panels. A matrix [rows × cols] inside the core is stored as ⌈cols / NR⌉ panels, each [rows × NR]
+ * row-major, `stride` elements from panel to panel: element (r, c) is at
+ *     base + (c / NR) · stride + r · NR + c % NR.
+ * One layout serves all three products, whichever operand the matrix is, with constant strides and
+ * contiguous reads; see README.md. Columns from cols up to the next multiple of the vector's lanes
+ * exist; in activations and weights' panels they hold zeros or finite values that nobody reads.
+ *
+ * Packed weights. W [fan_in × fan_out] is stored as panels of NR columns too, but tight: the last
+ * panel is as narrow as the lanes allow, and panel p starts at p · NR · fan_in.
+ *
+ * A layer with one output ("column") keeps W, delta and z as plain vectors.
+ */
+#ifndef FBP_INTERNAL_H
+#define FBP_INTERNAL_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "fbp.h"
+
+#define FBP_CACHE_LINE 64
+#define FBP_CHUNK_ROWS 4096  /* rows of a batch held at once; larger batches run in chunks */
+#define FBP_STRIP_ROWS 32    /* rows of W in one task and in one partial sum of squares */
+#define FBP_COLUMN_LANES 16  /* partial sums of a one-column layer's dot product */
+#define FBP_MAX_MOMENTS 2
+
+/* How a weight product ends: what the solver needs, in double; kernels round it to real. */
+typedef struct {
+    double alpha;         /* penalty, added to the gradient before scaling */
+    double scale;         /* 1 / Σ sample weights */
+    double learning_rate; /* adam: bias-corrected */
+    double momentum, beta_1, beta_2, epsilon;
+    int first, last;      /* chunk of the batch: accumulate from zero; finish with the solver */
+} fbp_update;
+
+/* One strip of a layer's weights, rows i0 … i1−1 of one column panel, with its operands. */
+typedef struct {
+    int64_t rows;            /* batch rows, the product's k */
+    int64_t fan_in, fan_out;
+    int64_t i0, i1, panel;
+    const void *a;           /* panels [rows × fan_in] */
+    int64_t a_stride;
+    const void *delta;       /* panels [rows × fan_out], or a vector for a column */
+    int64_t delta_stride;
+    void *w, *wt, *b;        /* packed W and Wᵀ (or NULL), intercepts */
+    void *gw, *gb;           /* gradient store, laid out like W and b; NULL if never needed */
+    void *mw[FBP_MAX_MOMENTS], *mb[FBP_MAX_MOMENTS]; /* solver state, laid out like W and b */
+    void *squares;           /* out: partial sums of W², real [⌈fan_in / 32⌉ × fan_out padded] */
+} fbp_strip;
+
+/* out = act(a · W + b) for rows (a multiple of MR) of panels. */
+typedef void fbp_forward_fn(int64_t rows, int64_t fan_out, int64_t fan_in, const void *a,
+                            int64_t a_stride, const void *w, const void *b, void *out,
+                            int64_t out_stride);
+/* out = (delta · Wᵀ) ⊙ act'(a), a being the layer's input, that is act's output. */
+typedef void fbp_backward_fn(int64_t rows, int64_t fan_in, int64_t fan_out, const void *delta,
+                             int64_t delta_stride, const void *wt, const void *a, int64_t a_stride,
+                             void *out);
+/* W ← solver(W, aᵀ · delta) for one strip, intercepts with the first strip of a panel. */
+typedef void fbp_update_fn(const fbp_strip *strip, const fbp_update *update);
+/* z → delta in place, and each row's loss. y: int32 codes, or reals n padded to lanes apart. */
+typedef void fbp_loss_fn(int64_t rows, int64_t n, void *z, int64_t stride, const void *y,
+                         const void *weights, double *row_loss);
+/* z → prediction in place. */
+typedef void fbp_link_fn(int64_t rows, int64_t n, void *z, int64_t stride);
+/* Rows order[0 … rows−1] of x (or first … when order is NULL) into panels. */
+typedef void fbp_gather_fn(const fbp_matrix *x, const int64_t *order, int64_t first, int64_t rows,
+                           void *out, int64_t out_stride);
+/* Panels (or a vector, n = 1) into row-major out. */
+typedef void fbp_scatter_fn(int64_t rows, int64_t n, const void *z, int64_t stride, void *out);
+
+/* One kernel family for one real type: numbers and pointers. */
+typedef struct {
+    int lanes, mr, nr;
+    fbp_forward_fn *forward[FBP_N_ACTIVATIONS], *forward_column;
+    fbp_backward_fn *backward[FBP_N_ACTIVATIONS], *backward_column[FBP_N_ACTIVATIONS];
+    fbp_update_fn *update[FBP_N_SOLVERS], *update_column[FBP_N_SOLVERS];
+    fbp_loss_fn *loss[FBP_N_LOSSES];
+    fbp_link_fn *link[FBP_N_LOSSES];
+    fbp_gather_fn *gather_dense[2], *gather_csr[2]; /* by fbp_real of x */
+    fbp_scatter_fn *scatter[2];                     /* by fbp_real of out */
+    void (*pack)(int64_t fan_in, int64_t fan_out, const void *coef, void *w, void *wt);
+    void (*unpack)(int64_t fan_in, int64_t fan_out, const void *w, void *coef);
+    void (*math[4])(int64_t n, const void *x, void *y); /* exp, log, tanh, logistic; for tests */
+} fbp_kernels;
+
+/* The family's table, or NULL where it is not compiled in or cannot run here. */
+const fbp_kernels *fbp_kernels_find(int isa, int real);
+
+typedef struct {
+    int64_t fan_in, fan_out;
+    int activation;       /* of the outputs; the last layer has the loss's link instead */
+    int column;           /* the output layer, with one output */
+    int64_t a_stride, delta_stride;
+    void *a;              /* inputs of the chunk, panels [chunk × fan_in] */
+    void *delta;          /* dL/dz of the chunk, panels [chunk × fan_out] or a vector */
+    void *w, *wt, *b;
+    void *gw, *gb;
+    void *mw[FBP_MAX_MOMENTS], *mb[FBP_MAX_MOMENTS];
+    void *squares;
+    int64_t n_squares;
+} fbp_layer;
+
+/* A piece of the weights phase: one strip of one layer. */
+typedef struct {
+    int32_t layer, panel;
+    int64_t i0, i1;
+    double cost;
+} fbp_task;
+
+/* What one thread keeps for itself while it carries a block of rows. */
+typedef struct {
+    void *panels[2];   /* prediction's activations, panels [block × widest] */
+    int64_t stride;
+    void *y;           /* targets of the block */
+    void *weights;     /* sample weights of the block */
+} fbp_scratch;
+
+struct fbp_net {
+    const fbp_kernels *kernels;
+    int real, loss, solver, n_layers, n_threads, n_moments;
+    size_t real_bytes;
+    int64_t n_in, n_out, y_step;       /* y_step: reals per row of gathered targets */
+    int64_t max_rows, chunk, block;    /* rows: of a batch, held at once, carried by a thread */
+    int64_t step_count;
+    double beta_1_power, beta_2_power; /* βᵗ by repeated multiplication */
+    fbp_layer *layers;
+    double *row_loss;                  /* [chunk] */
+    fbp_task *tasks;                   /* by falling cost */
+    int32_t *task_order;               /* task numbers, grouped by thread */
+    int32_t *task_begin;               /* [n_threads + 1] each thread's part of task_order */
+    double *task_load;                 /* [n_threads] scratch of the assignment */
+    int32_t n_tasks, planned_threads;
+    fbp_scratch *scratch;              /* [n_threads] */
+    void *arena;
+};
+
+static inline int64_t fbp_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t fbp_max(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t fbp_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t fbp_round_up(int64_t a, int64_t b) { return fbp_ceil_div(a, b) * b; }
+
+/* The address of element i of an array of reals of the net's type. */
+static inline void *fbp_at(const fbp_net *net, const void *base, int64_t i)
+{
+    return (char *)(uintptr_t)base + (size_t)i * net->real_bytes;
+}
+
+/* Width of column panel p of a packed matrix with n columns. */
+static inline int64_t fbp_panel_width(int64_t n, int64_t p, int lanes, int nr)
+{
+    return fbp_min(nr, fbp_round_up(n - p * nr, lanes));
+}
+
+/* Assign the tasks of the weights phase to n_threads (train's team may be smaller than asked). */
+void fbp_plan_tasks(fbp_net *net, int n_threads);
+
+/* Carry a block of rows of the chunk through every layer; z of the last layer lands in its delta. */
+void fbp_forward_block(fbp_net *net, int64_t row, int64_t rows);
+/* Carry the last layer's delta back through every layer. */
+void fbp_backward_block(fbp_net *net, int64_t row, int64_t rows);
+/* One task of the weights phase over `rows` rows of the chunk. */
+void fbp_update_task(fbp_net *net, const fbp_task *task, int64_t rows, const fbp_update *update);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The floating-point environment inside the core: round to nearest, subnormals are zero (a subnormal
+ * operand can cost a multiply-add 200 times its time), all exceptions masked. The caller's is put
+ * back, flags included.
+ */
+#ifndef FBP_FPENV_H
+#define FBP_FPENV_H
+
+#include <stdint.h>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <xmmintrin.h>
+
+#define FBP_MXCSR_CORE 0x9fc0u /* FTZ, DAZ, nearest, all masked */
+
+static inline uint64_t fbp_fpenv_enter(void)
+{
+    const uint64_t saved = _mm_getcsr();
+    _mm_setcsr(FBP_MXCSR_CORE);
+    return saved;
+}
+
+static inline void fbp_fpenv_leave(uint64_t saved)
+{
+    _mm_setcsr((unsigned)saved);
+}
+
+#elif defined(__aarch64__)
+#define FBP_FPCR_CORE (UINT64_C(1) << 24) /* FZ, nearest */
+
+static inline uint64_t fbp_fpenv_enter(void)
+{
+    uint64_t saved;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(saved));
+    __asm__ volatile("msr fpcr, %0" : : "r"(FBP_FPCR_CORE));
+    return saved;
+}
+
+static inline void fbp_fpenv_leave(uint64_t saved)
+{
+    __asm__ volatile("msr fpcr, %0" : : "r"(saved));
+}
+
+#else
+static inline uint64_t fbp_fpenv_enter(void)
+{
+    return 0;
+}
+
+static inline void fbp_fpenv_leave(uint64_t saved)
+{
+    (void)saved;
+}
+#endif
+
+#endif

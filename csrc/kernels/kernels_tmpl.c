@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Every kernel of one family and real type, and the table of them. Included once per composition in
+ * isa/, after a vocabulary that defines real, vf, vm, VF_LANES, MR, NV and the vf_ operations, and
+ * KERNEL(name), which makes a name unique.
+ *
+ * Kernels are pure functions over pointers and sizes. MR divides NR, 32 and FBP_CHUNK_ROWS.
+ */
+
+#define NR (NV * VF_LANES)
+
+#if defined(__GNUC__) || defined(__clang__)
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#else
+#define ALWAYS_INLINE __forceinline
+#endif
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define UNROLL _Pragma("GCC unroll 32")
+#else
+#define UNROLL
+#endif
+
+#ifndef INFINITY
+#define INFINITY __builtin_inf()
+#define NAN __builtin_nan("")
+#endif
+
+/* Run `call` with a constant nv: the vectors of a panel with that many columns left. */
+#define NV_CASE(count, call)                                                                       \
+    case count: {                                                                                  \
+        enum { nv = (count) };                                                                     \
+        call;                                                                                      \
+        break;                                                                                     \
+    }
+#if NV == 4
+#define NV_CASE_4(call) NV_CASE(4, call)
+#else
+#define NV_CASE_4(call)
+#endif
+#define SWITCH_NV(columns, call)                                                                   \
+    switch (fbp_min(NV, fbp_ceil_div(columns, VF_LANES))) {                                        \
+        NV_CASE(1, call)                                                                           \
+        NV_CASE(2, call)                                                                           \
+        NV_CASE(3, call)                                                                           \
+        NV_CASE_4(call)                                                                            \
+    }
+
+#include "math_tmpl.c"
+
+#include "act_tmpl.c"
+#include "gemm_tmpl.c"
+#include "solver_tmpl.c"
+
+#include "update_tmpl.c"
+
+#include "column_tmpl.c"
+#include "layout_tmpl.c"
+#include "loss_tmpl.c"
+
+/* The registry's rows, each compiled into the products' epilogues. */
+
+#define FBP_ACTIVATION(NAME, name, cheap)                                                          \
+    static void KERNEL(forward_##name)(int64_t rows, int64_t fan_out, int64_t fan_in,              \
+                                       const void *a, int64_t a_stride, const void *w,             \
+                                       const void *b, void *out, int64_t out_stride)               \
+    {                                                                                              \
+        forward_product(rows, fan_out, fan_in, a, a_stride, w, b, out, out_stride, name##_forward, \
+                        cheap);                                                                    \
+    }                                                                                              \
+    static void KERNEL(backward_##name)(int64_t rows, int64_t fan_in, int64_t fan_out,             \
+                                        const void *delta, int64_t delta_stride, const void *wt,   \
+                                        const void *a, int64_t a_stride, void *out)                \
+    {                                                                                              \
+        backward_product(rows, fan_in, fan_out, delta, delta_stride, wt, a, a_stride, out,         \
+                         name##_backward);                                                         \
+    }                                                                                              \
+    static void KERNEL(backward_column_##name)(int64_t rows, int64_t fan_in, int64_t fan_out,      \
+                                               const void *delta, int64_t delta_stride,            \
+                                               const void *w, const void *a, int64_t a_stride,     \
+                                               void *out)                                          \
+    {                                                                                              \
+        (void)fan_out, (void)delta_stride;                                                         \
+        backward_column(rows, fan_in, delta, w, a, a_stride, out, name##_backward);                \
+    }
+#include "registry.def"
+
+#define FBP_SOLVER(NAME, name, n_moments)                                                          \
+    static void KERNEL(update_##name)(const fbp_strip *s, const fbp_update *u)                     \
+    {                                                                                              \
+        update_product(s, u, name##_step);                                                         \
+    }                                                                                              \
+    static void KERNEL(update_column_##name)(const fbp_strip *s, const fbp_update *u)              \
+    {                                                                                              \
+        update_column(s, u, name##_step);                                                          \
+    }
+#include "registry.def"
+
+#define DEFINE_LINK(name)                                                                          \
+    static void KERNEL(link_##name)(int64_t rows, int64_t n, void *z, int64_t stride)              \
+    {                                                                                              \
+        apply_link(rows, n, z, stride, name##_link);                                               \
+    }
+DEFINE_LINK(identity)
+DEFINE_LINK(logistic)
+DEFINE_LINK(exponential)
+
+#define DEFINE_LOSS_MEAN(name) DEFINE_LOSS(name, 1)
+#define DEFINE_LOSS_SUM(name) DEFINE_LOSS(name, 0)
+#define DEFINE_LOSS_CODES(name)
+#define DEFINE_LOSS(name, mean)                                                                    \
+    static void KERNEL(loss_##name)(int64_t rows, int64_t n, void *z, int64_t stride,              \
+                                    const void *y, const void *weights, double *row_loss)          \
+    {                                                                                              \
+        if (n == 1)                                                                                \
+            column_loss(rows, z, y, weights, row_loss, name##_terms);                              \
+        else                                                                                       \
+            panel_loss(rows, n, z, stride, y, weights, row_loss, name##_terms);                    \
+        for (int64_t row = 0; (mean) && row < rows; row++)                                         \
+            row_loss[row] /= (double)n;                                                            \
+    }
+#define FBP_LOSS(NAME, name, link, reduction) DEFINE_LOSS_##reduction(name)
+#include "registry.def"
+
+#define DEFINE_MATH(name)                                                                          \
+    static void KERNEL(math_##name)(int64_t n, const void *x, void *y)                             \
+    {                                                                                              \
+        for (int64_t i = 0; i < n; i += VF_LANES)                                                  \
+            store_tail((real *)y + i, vf_##name(load_tail((const real *)x + i, n - i)), n - i);    \
+    }
+DEFINE_MATH(exp)
+DEFINE_MATH(log)
+DEFINE_MATH(tanh)
+DEFINE_MATH(logistic)
+
+static const fbp_kernels KERNEL(table) = {
+    .lanes = VF_LANES,
+    .mr = MR,
+    .nr = NR,
+    .forward =
+        {
+#define FBP_ACTIVATION(NAME, name, cheap) KERNEL(forward_##name),
+#include "registry.def"
+        },
+    .forward_column = KERNEL(forward_column),
+    .backward =
+        {
+#define FBP_ACTIVATION(NAME, name, cheap) KERNEL(backward_##name),
+#include "registry.def"
+        },
+    .backward_column =
+        {
+#define FBP_ACTIVATION(NAME, name, cheap) KERNEL(backward_column_##name),
+#include "registry.def"
+        },
+    .update =
+        {
+#define FBP_SOLVER(NAME, name, n_moments) KERNEL(update_##name),
+#include "registry.def"
+        },
+    .update_column =
+        {
+#define FBP_SOLVER(NAME, name, n_moments) KERNEL(update_column_##name),
+#include "registry.def"
+        },
+    .loss =
+        {
+#define FBP_LOSS(NAME, name, link, reduction) KERNEL(loss_##name),
+#include "registry.def"
+        },
+    .link =
+        {
+#define FBP_LOSS(NAME, name, link, reduction) KERNEL(link_##link),
+#include "registry.def"
+        },
+    .gather_dense = {KERNEL(gather_dense_f32), KERNEL(gather_dense_f64)},
+    .gather_csr = {KERNEL(gather_csr_f32), KERNEL(gather_csr_f64)},
+    .scatter = {KERNEL(scatter_f32), KERNEL(scatter_f64)},
+    .pack = KERNEL(pack),
+    .unpack = KERNEL(unpack),
+    .math = {KERNEL(math_exp), KERNEL(math_log), KERNEL(math_tanh), KERNEL(math_logistic)},
+};
+
+const fbp_kernels *const KERNEL(fbp_kernels) = &KERNEL(table);

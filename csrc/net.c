@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The net: checking what is asked for, planning and carving its one block of memory, parameters in
+ * and out, the list of tasks of the weights phase.
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+
+#include "arena.h"
+
+#define BLOCK_BYTES (256 * 1024) /* a block's widest layer: well inside a core's L2 */
+#define BLOCK_ROWS_MAX 128
+
+static int spec_is_valid(const fbp_spec *s)
+{
+    if (!s || s->n_layers < 1 || !s->units || s->n_threads < 1 || s->max_rows < 0)
+        return 0;
+    if (s->loss < 0 || s->loss >= FBP_N_LOSSES || s->solver < 0 || s->solver >= FBP_N_SOLVERS)
+        return 0;
+    if ((s->real != FBP_F32 && s->real != FBP_F64) || (s->n_layers > 1 && !s->activations))
+        return 0;
+    for (int l = 0; l <= s->n_layers; l++)
+        if (s->units[l] < 1)
+            return 0;
+    for (int l = 0; l + 1 < s->n_layers; l++)
+        if (s->activations[l] < 0 || s->activations[l] >= FBP_N_ACTIVATIONS)
+            return 0;
+    return !fbp_loss_takes_codes(s->loss) || s->units[s->n_layers] > 1;
+}
+
+/* Sizes stay below 2⁴⁰, so that their sums and roundings cannot overflow; products are checked. */
+static int sizes_fit(const fbp_spec *s)
+{
+    const int64_t limit = INT64_C(1) << 40;
+    for (int l = 0; l <= s->n_layers; l++)
+        if (s->units[l] > limit)
+            return 0;
+    return s->max_rows <= limit;
+}
+
+/* Elements of a packed W: panels of full vectors. */
+static int64_t packed_size(int64_t fan_in, int64_t columns, const fbp_kernels *k, fbp_arena *arena)
+{
+    const int64_t padded = fbp_round_up(columns, k->lanes);
+    if (fan_in > INT64_MAX / padded) {
+        arena->overflow = 1;
+        return 0;
+    }
+    return fan_in * padded;
+}
+
+/* Elements from panel to panel for `rows` rows; an odd number of cache lines apart, because panels
+ * that are a power of two apart would share the sets of a cache. */
+static int64_t panel_stride(const fbp_net *net, int64_t rows)
+{
+    const int64_t line = FBP_CACHE_LINE / (int64_t)net->real_bytes;
+    return fbp_round_up(rows * net->kernels->nr, 2 * line) + line;
+}
+
+static void *take_panels(const fbp_net *net, fbp_arena *arena, int64_t stride, int64_t columns)
+{
+    const int64_t n_panels = fbp_ceil_div(columns, net->kernels->nr);
+    return fbp_arena_take(arena, n_panels, (size_t)stride * net->real_bytes);
+}
+
+/* One array shaped like a layer's W and one like its b. */
+static void take_parameters(const fbp_net *net, const fbp_layer *layer, fbp_arena *arena, void **w,
+                            void **b)
+{
+    const fbp_kernels *k = net->kernels;
+    const int64_t size = layer->column ? fbp_round_up(layer->fan_in, k->lanes)
+                                       : packed_size(layer->fan_in, layer->fan_out, k, arena);
+    *w = fbp_arena_take(arena, size, net->real_bytes);
+    *b = fbp_arena_take(arena, fbp_round_up(layer->fan_out, k->lanes), net->real_bytes);
+}
+
+static void carve_layer(const fbp_net *net, int l, fbp_layer *layer, fbp_arena *arena)
+{
+    const fbp_kernels *k = net->kernels;
+    take_parameters(net, layer, arena, &layer->w, &layer->b);
+    if (net->max_rows == 0)
+        return;
+    if (l > 0 && !layer->column)
+        layer->wt = fbp_arena_take(arena, packed_size(layer->fan_out, layer->fan_in, k, arena),
+                                   net->real_bytes);
+    if (net->solver == FBP_SOLVER_GRADIENT || net->max_rows > net->chunk)
+        take_parameters(net, layer, arena, &layer->gw, &layer->gb);
+    for (int m = 0; m < net->n_moments; m++)
+        take_parameters(net, layer, arena, &layer->mw[m], &layer->mb[m]);
+    if (net->solver == FBP_SOLVER_GRADIENT) { /* its "state" is the gradient */
+        layer->mw[0] = layer->gw;
+        layer->mb[0] = layer->gb;
+    }
+    const int64_t columns = layer->column ? 1 : fbp_round_up(layer->fan_out, k->lanes);
+    layer->n_squares = fbp_ceil_div(layer->fan_in, FBP_STRIP_ROWS) * columns;
+    layer->squares = fbp_arena_take(arena, layer->n_squares, net->real_bytes);
+    layer->a_stride = layer->delta_stride = panel_stride(net, net->chunk);
+    layer->a = take_panels(net, arena, layer->a_stride, layer->fan_in);
+    layer->delta = layer->column ? fbp_arena_take(arena, net->chunk, net->real_bytes)
+                                 : take_panels(net, arena, layer->delta_stride, layer->fan_out);
+}
+
+static void carve_scratch(const fbp_net *net, fbp_scratch *scratch, int64_t widest, fbp_arena *arena)
+{
+    scratch->stride = panel_stride(net, net->block);
+    for (int i = 0; i < 2; i++)
+        scratch->panels[i] = take_panels(net, arena, scratch->stride, widest);
+    if (net->max_rows == 0)
+        return;
+    scratch->y = fbp_arena_take(arena, net->block, (size_t)net->y_step * net->real_bytes);
+    scratch->weights = fbp_arena_take(arena, net->block, net->real_bytes);
+}
+
+static int32_t count_tasks(const fbp_net *net, const fbp_layer *layer, fbp_arena *arena)
+{
+    if (layer->column)
+        return 1;
+    const int64_t count = fbp_ceil_div(layer->fan_in, FBP_STRIP_ROWS)
+                          * fbp_ceil_div(layer->fan_out, net->kernels->nr);
+    if (count > INT32_MAX / 2)
+        arena->overflow = 1;
+    return arena->overflow ? 0 : (int32_t)count;
+}
+
+/* Hand out (or, with arena->base NULL, add up) everything the net owns. */
+static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
+{
+    int64_t widest = 1;
+    for (int l = 0; l <= spec->n_layers; l++)
+        widest = fbp_max(widest, spec->units[l]);
+    const int64_t mr = net->kernels->mr;
+    const int64_t rows = BLOCK_BYTES / (widest * (int64_t)net->real_bytes) / mr * mr;
+    net->block = fbp_min(BLOCK_ROWS_MAX, fbp_max(4 * mr, rows));
+    net->layers = fbp_arena_take(arena, net->n_layers, sizeof(fbp_layer));
+    net->n_tasks = 0;
+    for (int l = 0; l < net->n_layers; l++) {
+        fbp_layer layer = {
+            .fan_in = spec->units[l],
+            .fan_out = spec->units[l + 1],
+            .activation = l + 1 < net->n_layers ? spec->activations[l] : FBP_ACT_IDENTITY,
+            .column = l + 1 == net->n_layers && spec->units[l + 1] == 1,
+        };
+        carve_layer(net, l, &layer, arena);
+        const int32_t n_tasks = count_tasks(net, &layer, arena);
+        arena->overflow |= n_tasks > INT32_MAX - net->n_tasks;
+        net->n_tasks += arena->overflow ? 0 : n_tasks;
+        if (arena->base)
+            net->layers[l] = layer;
+    }
+    net->scratch = fbp_arena_take(arena, net->n_threads, sizeof(fbp_scratch));
+    for (int t = 0; t < net->n_threads; t++) {
+        fbp_scratch scratch = {0};
+        carve_scratch(net, &scratch, widest, arena);
+        if (arena->base)
+            net->scratch[t] = scratch;
+    }
+    if (net->max_rows == 0)
+        return;
+    net->row_loss = fbp_arena_take(arena, net->chunk, sizeof(double));
+    net->tasks = fbp_arena_take(arena, net->n_tasks, sizeof(fbp_task));
+    net->task_order = fbp_arena_take(arena, 2 * (int64_t)net->n_tasks, sizeof(int32_t));
+    net->task_begin = fbp_arena_take(arena, net->n_threads + 1, sizeof(int32_t));
+    net->task_load = fbp_arena_take(arena, net->n_threads, sizeof(double));
+}
+
+static int by_falling_cost(const void *a, const void *b)
+{
+    const fbp_task *s = a, *t = b;
+    if (s->cost != t->cost)
+        return s->cost < t->cost ? 1 : -1;
+    if (s->layer != t->layer)
+        return s->layer - t->layer;
+    if (s->panel != t->panel)
+        return s->panel - t->panel;
+    return (s->i0 > t->i0) - (s->i0 < t->i0);
+}
+
+/* Cost of a task: vectors of accumulators, and the intercepts' pass over delta. */
+static void list_tasks(fbp_net *net)
+{
+    fbp_task *task = net->tasks;
+    const fbp_kernels *k = net->kernels;
+    for (int l = 0; l < net->n_layers; l++) {
+        const fbp_layer *layer = &net->layers[l];
+        if (layer->column) {
+            *task++ = (fbp_task){l, 0, 0, layer->fan_in, (double)layer->fan_in / k->lanes + 4};
+            continue;
+        }
+        for (int32_t p = 0; (int64_t)p * k->nr < layer->fan_out; p++) {
+            const double vectors
+                = (double)fbp_panel_width(layer->fan_out, p, k->lanes, k->nr) / k->lanes;
+            for (int64_t i0 = 0; i0 < layer->fan_in; i0 += FBP_STRIP_ROWS) {
+                const int64_t i1 = fbp_min(layer->fan_in, i0 + FBP_STRIP_ROWS);
+                const double cost = (double)(i1 - i0) * vectors + (i0 == 0 ? 4 : 0);
+                *task++ = (fbp_task){l, p, i0, i1, cost};
+            }
+        }
+    }
+    qsort(net->tasks, (size_t)net->n_tasks, sizeof(fbp_task), by_falling_cost);
+}
+
+/* Longest first, each to the thread with the least to do: the same threads work on the same weights
+ * in every step, so that these stay in their caches. */
+void fbp_plan_tasks(fbp_net *net, int n_threads)
+{
+    if (net->planned_threads == n_threads)
+        return;
+    int32_t *owner = net->task_order + net->n_tasks;
+    memset(net->task_load, 0, sizeof(double) * (size_t)n_threads);
+    memset(net->task_begin, 0, sizeof(int32_t) * (size_t)(n_threads + 1));
+    for (int32_t i = 0; i < net->n_tasks; i++) {
+        int best = 0;
+        for (int t = 1; t < n_threads; t++)
+            if (net->task_load[t] < net->task_load[best])
+                best = t;
+        net->task_load[best] += net->tasks[i].cost;
+        owner[i] = best;
+        net->task_begin[best + 1]++;
+    }
+    for (int t = 0; t < n_threads; t++)
+        net->task_begin[t + 1] += net->task_begin[t];
+    for (int32_t i = net->n_tasks; i-- > 0;) /* filled from behind, which leaves begin one too far */
+        net->task_order[--net->task_begin[owner[i] + 1]] = i;
+    for (int t = 0; t < n_threads; t++)
+        net->task_begin[t] = net->task_begin[t + 1];
+    net->task_begin[n_threads] = net->n_tasks;
+    net->planned_threads = n_threads;
+}
+
+static void fill_in(fbp_net *net, const fbp_spec *spec, const fbp_kernels *kernels)
+{
+    net->kernels = kernels;
+    net->real = spec->real;
+    net->real_bytes = spec->real == FBP_F32 ? sizeof(float) : sizeof(double);
+    net->loss = spec->loss;
+    net->solver = spec->solver;
+    net->n_moments = fbp_solver_n_moments(spec->solver);
+    net->n_layers = spec->n_layers;
+    net->n_threads = spec->n_threads;
+    net->n_in = spec->units[0];
+    net->n_out = spec->units[spec->n_layers];
+    net->y_step = net->n_out == 1 ? 1 : fbp_round_up(net->n_out, kernels->lanes);
+    net->max_rows = spec->max_rows;
+    net->chunk = fbp_round_up(fbp_min(spec->max_rows, FBP_CHUNK_ROWS), kernels->mr);
+    net->beta_1_power = net->beta_2_power = 1;
+}
+
+fbp_status fbp_net_create(const fbp_spec *spec, fbp_net **out)
+{
+    if (!out)
+        return FBP_EINVAL;
+    *out = NULL;
+    if (!spec_is_valid(spec))
+        return FBP_EINVAL;
+    const fbp_kernels *kernels = fbp_kernels_find(spec->isa, spec->real);
+    if (!kernels)
+        return FBP_EISA;
+    if (!sizes_fit(spec))
+        return FBP_ENOMEM;
+    fbp_net plan = {0};
+    fbp_arena arena = {0};
+    fill_in(&plan, spec, kernels);
+    (void)fbp_arena_take(&arena, 1, sizeof(fbp_net));
+    carve(&plan, spec, &arena);
+    if (!fbp_arena_allocate(&arena, &plan.arena))
+        return FBP_ENOMEM;
+    fbp_net *net = fbp_arena_take(&arena, 1, sizeof(fbp_net));
+    carve(&plan, spec, &arena);
+    *net = plan;
+    if (net->max_rows > 0)
+        list_tasks(net);
+    *out = net;
+    return FBP_OK;
+}
+
+void fbp_net_destroy(fbp_net *net)
+{
+    if (net)
+        free(net->arena);
+}
+
+static fbp_layer *layer_at(const fbp_net *net, int layer)
+{
+    return net && layer >= 0 && layer < net->n_layers ? &net->layers[layer] : NULL;
+}
+
+/* Arrays like W and b, from and to the caller's row-major ones. */
+static void put(const fbp_net *net, const fbp_layer *l, const void *coef, const void *intercept,
+                void *w, void *wt, void *b)
+{
+    if (l->column)
+        memcpy(w, coef, (size_t)l->fan_in * net->real_bytes);
+    else
+        net->kernels->pack(l->fan_in, l->fan_out, coef, w, wt);
+    memcpy(b, intercept, (size_t)l->fan_out * net->real_bytes);
+}
+
+static void take(const fbp_net *net, const fbp_layer *l, const void *w, const void *b, void *coef,
+                 void *intercept)
+{
+    if (l->column)
+        memcpy(coef, w, (size_t)l->fan_in * net->real_bytes);
+    else
+        net->kernels->unpack(l->fan_in, l->fan_out, w, coef);
+    memcpy(intercept, b, (size_t)l->fan_out * net->real_bytes);
+}
+
+fbp_status fbp_net_set_layer(fbp_net *net, int layer, const void *coef, const void *intercept)
+{
+    const fbp_layer *l = layer_at(net, layer);
+    if (!l || !coef || !intercept)
+        return FBP_EINVAL;
+    put(net, l, coef, intercept, l->w, l->wt, l->b);
+    return FBP_OK;
+}
+
+fbp_status fbp_net_get_layer(const fbp_net *net, int layer, void *coef, void *intercept)
+{
+    const fbp_layer *l = layer_at(net, layer);
+    if (!l || !coef || !intercept)
+        return FBP_EINVAL;
+    take(net, l, l->w, l->b, coef, intercept);
+    return FBP_OK;
+}
+
+fbp_status fbp_net_set_moment(fbp_net *net, int layer, int moment, const void *coef,
+                              const void *intercept)
+{
+    const fbp_layer *l = layer_at(net, layer);
+    if (!l || !l->a || moment < 0 || moment >= net->n_moments || !coef || !intercept)
+        return FBP_EINVAL;
+    put(net, l, coef, intercept, l->mw[moment], NULL, l->mb[moment]);
+    return FBP_OK;
+}
+
+fbp_status fbp_net_get_moment(const fbp_net *net, int layer, int moment, void *coef,
+                              void *intercept)
+{
+    const fbp_layer *l = layer_at(net, layer);
+    if (!l || !l->a || moment < 0 || moment >= net->n_moments || !coef || !intercept)
+        return FBP_EINVAL;
+    take(net, l, l->mw[moment], l->mb[moment], coef, intercept);
+    return FBP_OK;
+}
+
+int64_t fbp_net_get_step_count(const fbp_net *net)
+{
+    return net ? net->step_count : 0;
+}
+
+fbp_status fbp_net_set_step_count(fbp_net *net, int64_t count, double beta_1, double beta_2)
+{
+    if (!net || count < 0)
+        return FBP_EINVAL;
+    net->step_count = count;
+    net->beta_1_power = net->beta_2_power = 1;
+    for (int64_t i = 0; i < count && (net->beta_1_power > 0 || net->beta_2_power > 0); i++) {
+        net->beta_1_power *= beta_1;
+        net->beta_2_power *= beta_2;
+    }
+    return FBP_OK;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Prediction: blocks of rows carried through all layers in a thread's own two buffers, in turn. Each
+ * row takes part in full tiles padded with zeros, so its bits do not depend on its neighbours.
+ */
+#include "data.h"
+#include "internal.h"
+#include "team.h"
+
+typedef struct {
+    fbp_net *net;
+    const fbp_matrix *x;
+    int raw, out_real;
+    char *out;
+    fbp_poller poller;
+    atomic_int stop;
+} prediction;
+
+/* z of the block's last layer, in one of the thread's buffers; a vector for a column. */
+static void *forward_scratch(const fbp_net *net, const fbp_scratch *s, int64_t padded)
+{
+    const fbp_kernels *k = net->kernels;
+    for (int l = 0; l < net->n_layers; l++) {
+        const fbp_layer *layer = &net->layers[l];
+        fbp_forward_fn *forward
+            = layer->column ? k->forward_column : k->forward[layer->activation];
+        forward(padded, layer->fan_out, layer->fan_in, s->panels[l % 2], s->stride, layer->w,
+                layer->b, s->panels[(l + 1) % 2], s->stride);
+    }
+    return s->panels[net->n_layers % 2];
+}
+
+static void predict_body(void *context, int thread, int n_threads)
+{
+    prediction *p = context;
+    const fbp_net *net = p->net;
+    const fbp_kernels *k = net->kernels;
+    const fbp_scratch *scratch = &net->scratch[thread];
+    const size_t row_bytes
+        = (size_t)net->n_out * (p->out_real == FBP_F32 ? sizeof(float) : sizeof(double));
+    int64_t begin, end;
+    fbp_share(fbp_ceil_div(p->x->n_rows, k->mr), thread, n_threads, &begin, &end);
+    for (int64_t row = begin * k->mr; row < end * k->mr; row += net->block) {
+        const int64_t padded = fbp_min(net->block, end * k->mr - row);
+        const int64_t n = fbp_min(padded, p->x->n_rows - row);
+        fbp_gather_x(net, p->x, NULL, row, n, scratch->panels[0], scratch->stride);
+        void *z = forward_scratch(net, scratch, padded);
+        if (!p->raw)
+            k->link[net->loss](n, net->n_out, z, scratch->stride);
+        k->scatter[p->out_real](n, net->n_out, z, scratch->stride, p->out + (size_t)row * row_bytes);
+        if (thread == 0 && fbp_poll_due(&p->poller))
+            atomic_store(&p->stop, 1);
+        if (atomic_load_explicit(&p->stop, memory_order_relaxed))
+            return;
+    }
+}
+
+/* A team costs a microsecond or two: below this many multiply-adds a thread more is a loss. */
+#define MULTIPLY_ADDS_PER_THREAD 400000.0
+
+static int threads_for(const fbp_net *net, int64_t n_rows)
+{
+    double work = 0;
+    for (int l = 0; l < net->n_layers; l++)
+        work += (double)net->layers[l].fan_in * (double)net->layers[l].fan_out;
+    work *= (double)n_rows / MULTIPLY_ADDS_PER_THREAD;
+    const int64_t tiles = fbp_ceil_div(n_rows, net->kernels->mr);
+    const int64_t limit = fbp_min(net->n_threads, tiles);
+    return (int)fbp_max(1, work < (double)limit ? (int64_t)work : limit);
+}
+
+fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int raw, fbp_poll_fn poll,
+                       void *poll_context, int32_t out_real, void *out)
+{
+    if (!net || !fbp_matrix_is_valid(x, net->n_in) || (out_real != FBP_F32 && out_real != FBP_F64)
+        || (!out && x->n_rows > 0))
+        return FBP_EINVAL;
+    prediction p = {
+        .net = net,
+        .x = x,
+        .raw = raw,
+        .out_real = out_real,
+        .out = out,
+        .poller = fbp_poller_start(poll, poll_context),
+    };
+    fbp_team_run(threads_for(net, x->n_rows), predict_body, &p);
+    return atomic_load(&p.stop) ? FBP_ESTOPPED : FBP_OK;
+}

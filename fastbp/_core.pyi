@@ -1,0 +1,81 @@
+"""What the compiled core offers to the estimators. Shapes are written rows × columns."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+class Progress(NamedTuple):
+    """How far a call to `Net.train` came."""
+
+    loss_sum: float  # Σ over batches of (batch loss, penalty included) × (rows of the batch)
+    n_rows: int  # rows of the whole batches done
+    n_steps: int  # updates done
+
+class Net:
+    """A network in the C core: weights, solver state and scratch memory of one fit or predict."""
+
+    #: Filled by every `train`, also when it raises: the whole updates done.
+    progress: Progress
+    #: Kernel family in use, such as "avx512".
+    isa: str
+    n_threads: int
+
+    def __init__(
+        self,
+        units: Sequence[int],
+        activations: Sequence[str],
+        loss: str,
+        *,
+        dtype: str,
+        solver: str = "gradient",
+        max_rows: int = 0,
+        n_threads: int = 1,
+        isa: str | None = None,
+    ) -> None: ...
+    def set_weights(
+        self, coefs: Sequence[NDArray[Any]], intercepts: Sequence[NDArray[Any]]
+    ) -> None: ...
+    def get_weights(self) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]: ...
+    def set_solver_state(self, state: dict[str, Any], beta_1: float, beta_2: float) -> None: ...
+    def get_solver_state(self) -> dict[str, Any]: ...
+    def train(
+        self,
+        X: Any,
+        y: NDArray[Any],
+        order: NDArray[np.int64] | None,
+        batch_rows: int,
+        *,
+        sample_weight: NDArray[Any] | None = None,
+        alpha: float = 0.0,
+        learning_rate: float = 0.001,
+        momentum: float = 0.0,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        poll: Callable[[], bool] | None = None,
+    ) -> Progress: ...
+    def loss_gradient(
+        self,
+        parameters: NDArray[Any],
+        X: Any,
+        y: NDArray[Any],
+        *,
+        sample_weight: NDArray[Any] | None = None,
+        alpha: float = 0.0,
+        poll: Callable[[], bool] | None = None,
+    ) -> tuple[float, NDArray[Any]]: ...
+    def predict(
+        self,
+        X: Any,
+        *,
+        raw: bool = False,
+        dtype: str | None = None,
+        poll: Callable[[], bool] | None = None,
+    ) -> NDArray[Any]: ...
+
+def available_isas() -> list[str]: ...
+def default_isa() -> str: ...
+def names() -> dict[str, tuple[str, ...]]: ...
+def build_info() -> dict[str, str]: ...

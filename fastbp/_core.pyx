@@ -1,0 +1,435 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# cython: language_level=3, embedsignature=True
+"""A thin skin over csrc/fbp.h: checks and borrows NumPy arrays, releases the GIL, raises.
+
+Nothing here is policy. ``_core.pyi`` says what each part takes and gives.
+"""
+
+import os
+from collections import namedtuple
+
+import numpy as np
+
+cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int32_t, int64_t
+
+from fastbp._fbp cimport *
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    #if defined(__clang__)
+    #define FASTBP_COMPILER "clang " __clang_version__
+    #elif defined(__GNUC__)
+    #define FASTBP_COMPILER "gcc " __VERSION__
+    #elif defined(_MSC_VER)
+    #define FASTBP_COMPILER "msvc"
+    #else
+    #define FASTBP_COMPILER "unknown"
+    #endif
+    """
+    const char *FASTBP_COMPILER
+
+Progress = namedtuple("Progress", "loss_sum n_rows n_steps")
+
+_PID = os.getpid()
+_default_isa = None
+
+
+cdef tuple _names(const char *(*name)(int) noexcept nogil, int count):
+    return tuple(name(i).decode() for i in range(count))
+
+
+def names():
+    """Return the registry: the names of activations, losses, solvers and kernel families."""
+    return {
+        "activations": _names(fbp_activation_name, FBP_N_ACTIVATIONS),
+        "losses": _names(fbp_loss_name, FBP_N_LOSSES),
+        "solvers": _names(fbp_solver_name, FBP_N_SOLVERS),
+        "isas": _names(fbp_isa_name, FBP_N_ISAS),
+    }
+
+
+_NAMES = names()
+_DTYPES = {"float32": FBP_F32, "float64": FBP_F64}
+
+
+def available_isas():
+    """Return the kernel families that this build, CPU and system can run, the fastest last."""
+    return [name for i, name in enumerate(_NAMES["isas"]) if fbp_isa_available(i)]
+
+
+def default_isa():
+    """Return the family that FASTBP_ISA pins, read at first use, or else the fastest."""
+    global _default_isa
+    if _default_isa is None:
+        pinned = os.environ.get("FASTBP_ISA")
+        _default_isa = _NAMES["isas"][fbp_isa_best()] if not pinned else _check_isa(pinned)
+    return _default_isa
+
+
+def _check_isa(isa):
+    if isa not in available_isas():
+        raise ValueError(
+            f"Kernel family {isa!r} (FASTBP_ISA) is not available here; the available ones are: "
+            f"{', '.join(available_isas())}."
+        )
+    return isa
+
+
+def max_threads():
+    """Return the threads OpenMP would use now; 1 in a forked child, whose team did not survive."""
+    return fbp_max_threads() if os.getpid() == _PID else 1
+
+
+def build_info():
+    """Return what the core was built with: compiler, OpenMP specification, kernel families."""
+    version = fbp_openmp_version()
+    return {
+        "compiler": FASTBP_COMPILER.decode(),
+        "openmp": str(version) if version else "none",
+        "families": ", ".join(_NAMES["isas"]),
+    }
+
+
+def _lookup(kind, name):
+    known = _NAMES[kind]
+    if name not in known:
+        raise ValueError(f"Unknown {kind[:-1]} {name!r}; known are: {', '.join(known)}.")
+    return known.index(name)
+
+
+cdef int _real(dtype) except -1:
+    if dtype not in _DTYPES:
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
+    return _DTYPES[dtype]
+
+
+cdef const void *_borrow(array, dtype, tuple shape, str name) except NULL:
+    """The data of a C-contiguous array of exactly this dtype and shape."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}.")
+    if array.dtype != dtype or not array.dtype.isnative:
+        raise ValueError(f"{name} must have dtype {np.dtype(dtype)}, got {array.dtype}.")
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}.")
+    if not (array.flags.c_contiguous and array.flags.aligned):
+        raise ValueError(f"{name} must be C-contiguous and aligned.")
+    return cnp.PyArray_DATA(<cnp.ndarray>array)
+
+
+cdef fbp_matrix _dense(X) except *:
+    cdef fbp_matrix x
+    if X.ndim != 2:
+        raise ValueError(f"X must have 2 dimensions, got {X.ndim}.")
+    n_rows, n_cols = X.shape
+    item = X.itemsize
+    if not X.flags.aligned or X.strides[0] % item:
+        raise ValueError("X must be aligned.")
+    if n_rows and ((n_cols > 1 and X.strides[1] != item)
+                   or (n_rows > 1 and X.strides[0] < n_cols * item)):
+        raise ValueError("X must have contiguous rows.")
+    x.n_rows, x.n_cols = n_rows, n_cols
+    x.real = _matrix_real(X)
+    x.index_bits = 0
+    x.data = cnp.PyArray_DATA(<cnp.ndarray>X)
+    x.ld = X.strides[0] // item if n_rows > 1 else n_cols
+    x.indices = NULL
+    x.indptr = NULL
+    return x
+
+
+cdef fbp_matrix _csr(X) except *:
+    cdef fbp_matrix x
+    bits = X.indices.dtype
+    if bits not in (np.int32, np.int64):
+        raise ValueError(f"X's indices must be int32 or int64, got {bits}.")
+    x.n_rows, x.n_cols = X.shape
+    x.real = _matrix_real(X)
+    x.index_bits = 8 * bits.itemsize
+    x.ld = 0
+    n_values = int(X.indptr[-1])
+    if len(X.data) < n_values or len(X.indices) < n_values:
+        raise ValueError("X's data and indices must be as long as indptr says.")
+    x.data = _borrow(X.data, X.data.dtype, (len(X.data),), "X.data")
+    x.indices = _borrow(X.indices, bits, (len(X.indices),), "X.indices")
+    x.indptr = _borrow(X.indptr, bits, (X.shape[0] + 1,), "X.indptr")
+    return x
+
+
+cdef int32_t _matrix_real(X) except -1:
+    if X.dtype.name not in _DTYPES or not X.dtype.isnative:
+        raise ValueError(f"X must have dtype float32 or float64, got {X.dtype}.")
+    return _DTYPES[X.dtype.name]
+
+
+cdef fbp_matrix _matrix(X, int64_t n_cols) except *:
+    """Borrow X, dense with contiguous rows or CSR."""
+    cdef fbp_matrix x
+    if isinstance(X, np.ndarray):
+        x = _dense(X)
+    elif getattr(X, "format", None) == "csr":
+        x = _csr(X)
+    else:
+        raise TypeError(f"X must be a NumPy array or a CSR matrix, got {type(X).__name__}.")
+    if x.n_cols != n_cols:
+        raise ValueError(f"X has {x.n_cols} columns, but the net takes {n_cols}.")
+    return x
+
+
+cdef class _Poll:
+    """What stopped a call: a signal's or the function's exception, or the function's True."""
+
+    cdef object function, error
+
+    def __init__(self, function):
+        self.function = function
+        self.error = None
+
+
+cdef int _ask(void *context) noexcept with gil:
+    poll = <_Poll>context
+    try:
+        PyErr_CheckSignals()
+        return poll.function is not None and bool(poll.function())
+    except BaseException as error:
+        poll.error = error
+        return 1
+
+
+cdef class Net:
+    """A network in the C core: weights, solver state and scratch memory of one fit or predict."""
+
+    cdef fbp_net *net
+    cdef bint busy
+    cdef int solver, codes
+    cdef int64_t max_rows
+    cdef readonly tuple units
+    cdef readonly str isa
+    cdef readonly int n_threads
+    cdef readonly object progress, dtype
+
+    def __cinit__(self):
+        self.net = NULL
+
+    def __dealloc__(self):
+        fbp_net_destroy(self.net)
+
+    def __init__(self, units, activations, loss, *, dtype, solver="gradient", max_rows=0,
+                 n_threads=1, isa=None):
+        cdef fbp_spec spec
+        if self.net != NULL:
+            raise RuntimeError("A Net is made once.")
+        if len(units) < 2 or len(activations) != len(units) - 2:
+            raise ValueError(
+                f"units must hold inputs, hidden layers and outputs, and activations one name per "
+                f"hidden layer; got {len(units)} and {len(activations)}."
+            )
+        self.units = tuple(int(n) for n in units)
+        if min(self.units) < 1 or n_threads < 1 or max_rows < 0:
+            raise ValueError("units and n_threads must be at least 1, max_rows at least 0.")
+        if max(*self.units, max_rows) >= 2**63:
+            raise MemoryError("A network of that size cannot be addressed.")
+        cdef cnp.ndarray sizes = np.array(self.units, dtype=np.int64)
+        cdef cnp.ndarray acts = np.array(
+            [_lookup("activations", name) for name in activations] + [0], dtype=np.int32
+        )
+        self.isa = default_isa() if isa is None else _check_isa(isa)
+        self.dtype = np.dtype(dtype)
+        self.n_threads = n_threads
+        self.max_rows = max_rows
+        self.solver = _lookup("solvers", solver)
+        self.codes = fbp_loss_takes_codes(_lookup("losses", loss))
+        if self.codes and self.units[-1] < 2:
+            raise ValueError(f"loss {loss!r} needs two outputs or more.")
+        self.progress = Progress(0.0, 0, 0)
+        spec.n_layers = len(units) - 1
+        spec.units = <const int64_t *>cnp.PyArray_DATA(sizes)
+        spec.activations = <const int32_t *>cnp.PyArray_DATA(acts)
+        spec.loss = _lookup("losses", loss)
+        spec.solver = self.solver
+        spec.real = _real(self.dtype.name)
+        spec.isa = _NAMES["isas"].index(self.isa)
+        spec.n_threads = n_threads
+        spec.max_rows = max_rows
+        _check(fbp_net_create(&spec, &self.net))
+
+    cdef _borrow_data(self, fbp_data *data, X, y, sample_weight):
+        """Point data at the samples."""
+        data.x = _matrix(X, self.units[0])
+        n_rows = data.x.n_rows
+        if self.codes:
+            data.y = _borrow(y, np.int32, (n_rows,), "y")
+        else:
+            data.y = _borrow(y, self.dtype, (n_rows, self.units[-1]), "y")
+        data.weights = NULL
+        if sample_weight is not None:
+            data.weights = _borrow(sample_weight, self.dtype, (n_rows,), "sample_weight")
+
+    def _begin(self):
+        if self.busy:
+            raise RuntimeError("This Net is already at work.")
+        self.busy = True
+
+    def set_weights(self, coefs, intercepts):
+        """Put copies of every layer's parameters in."""
+        self._put_layers(coefs, intercepts, -1)
+
+    def get_weights(self):
+        """Return new arrays: every layer's weights [fan_in × fan_out], and intercepts."""
+        return self._take_layers(-1)
+
+    def _shapes(self):
+        return list(zip(self.units[:-1], self.units[1:], strict=True))
+
+    def _put_layers(self, coefs, intercepts, int moment):
+        cdef const void *w
+        cdef const void *b
+        shapes = self._shapes()
+        if len(coefs) != len(shapes) or len(intercepts) != len(shapes):
+            raise ValueError(f"The net has {len(shapes)} layers, got {len(coefs)} arrays of "
+                             f"weights and {len(intercepts)} of intercepts.")
+        for i, shape in enumerate(shapes):  # all are checked before any is used
+            _borrow(coefs[i], self.dtype, shape, f"coefs[{i}]")
+            _borrow(intercepts[i], self.dtype, shape[1:], f"intercepts[{i}]")
+        for i, shape in enumerate(shapes):
+            w = _borrow(coefs[i], self.dtype, shape, "")
+            b = _borrow(intercepts[i], self.dtype, shape[1:], "")
+            if moment < 0:
+                _check(fbp_net_set_layer(self.net, i, w, b))
+            else:
+                _check(fbp_net_set_moment(self.net, i, moment, w, b))
+
+    def _take_layers(self, int moment):
+        coefs = [np.empty(shape, self.dtype) for shape in self._shapes()]
+        intercepts = [np.empty(n, self.dtype) for n in self.units[1:]]
+        for i in range(len(coefs)):
+            w = cnp.PyArray_DATA(<cnp.ndarray>coefs[i])
+            b = cnp.PyArray_DATA(<cnp.ndarray>intercepts[i])
+            if moment < 0:
+                _check(fbp_net_get_layer(self.net, i, w, b))
+            else:
+                _check(fbp_net_get_moment(self.net, i, moment, w, b))
+        return coefs, intercepts
+
+    def get_solver_state(self):
+        """Return what a later fit needs to go on: solver, step count, copies of its moments."""
+        return {
+            "solver": _NAMES["solvers"][self.solver],
+            "step_count": fbp_net_get_step_count(self.net),
+            "moments": [self._take_layers(m) for m in range(fbp_solver_n_moments(self.solver))],
+        }
+
+    def set_solver_state(self, state, double beta_1, double beta_2):
+        """Put such a state in; it must be this solver's."""
+        name, moments = _NAMES["solvers"][self.solver], state["moments"]
+        if state["solver"] != name or len(moments) != fbp_solver_n_moments(self.solver):
+            raise ValueError(f"The state is of solver {state['solver']!r}, the net's is {name!r}.")
+        for m, (coefs, intercepts) in enumerate(moments):
+            self._put_layers(coefs, intercepts, m)
+        _check(fbp_net_set_step_count(self.net, state["step_count"], beta_1, beta_2))
+
+    def train(self, X, y, order, int64_t batch_rows, *, sample_weight=None, double alpha=0.0,
+              double learning_rate=0.001, double momentum=0.0, double beta_1=0.9,
+              double beta_2=0.999, double epsilon=1e-8, poll=None):
+        """Train over the rows named by order, in mini-batches."""
+        cdef fbp_data data
+        cdef fbp_step step
+        cdef fbp_progress progress = [0.0, 0, 0]
+        cdef fbp_status status
+        cdef const int64_t *rows = NULL
+        self._borrow_data(&data, X, y, sample_weight)
+        cdef int64_t n_order = data.x.n_rows
+        if order is not None:
+            n_order = len(order)
+            rows = <const int64_t *>_borrow(order, np.int64, (n_order,), "order")
+        if _NAMES["solvers"][self.solver] == "gradient":
+            raise ValueError("A net with solver 'gradient' does not train.")
+        if not 1 <= batch_rows <= self.max_rows:
+            raise ValueError(f"batch_rows must be 1 to max_rows={self.max_rows}, got {batch_rows}.")
+        asked = _Poll(poll)
+        step.alpha, step.learning_rate, step.momentum = alpha, learning_rate, momentum
+        step.beta_1, step.beta_2, step.epsilon = beta_1, beta_2, epsilon
+        step.poll, step.poll_context = _ask, <void *>asked
+        self._begin()
+        try:
+            with nogil:
+                status = fbp_train(self.net, &data, rows, n_order, batch_rows, &step, &progress)
+        finally:
+            self.busy = False
+        self.progress = Progress(progress.loss_sum, progress.n_rows, progress.n_steps)
+        _finish(status, asked, "X, y, sample_weight or order")
+        return self.progress
+
+    def loss_gradient(self, parameters, X, y, *, sample_weight=None, double alpha=0.0, poll=None):
+        """Set the weights from one flat vector; return the loss there and its flat gradient."""
+        cdef fbp_data data
+        cdef fbp_step step
+        cdef fbp_status status
+        cdef double loss = 0.0
+        shapes = self._shapes()
+        n_weights = sum(i * o for i, o in shapes)
+        size = n_weights + sum(self.units[1:])
+        _borrow(parameters, self.dtype, (size,), "parameters")
+        ends = np.cumsum([i * o for i, o in shapes] + list(self.units[1:]))[:-1]
+        parts = np.split(parameters, ends)
+        coefs = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=False)]
+        self.set_weights(coefs, parts[len(shapes):])
+        self._borrow_data(&data, X, y, sample_weight)
+        if not 1 <= data.x.n_rows <= self.max_rows:
+            raise ValueError(f"X must have 1 to max_rows={self.max_rows} rows, got {data.x.n_rows}.")
+        gradient = np.empty(size, self.dtype)
+        cdef void *grad = cnp.PyArray_DATA(<cnp.ndarray>gradient)
+        asked = _Poll(poll)
+        step.alpha, step.learning_rate, step.momentum = alpha, 0.0, 0.0
+        step.beta_1, step.beta_2, step.epsilon = 0.0, 0.0, 0.0
+        step.poll, step.poll_context = _ask, <void *>asked
+        self._begin()
+        try:
+            with nogil:
+                status = fbp_loss_gradient(self.net, &data, &step, &loss, grad)
+        finally:
+            self.busy = False
+        _finish(status, asked, "X, y or sample_weight")
+        if status == FBP_ESTOPPED:
+            raise InterruptedError("The gradient was stopped by poll.")
+        return loss, gradient
+
+    def predict(self, X, *, bint raw=False, dtype=None, poll=None):
+        """Return predictions [n × n_out] after the loss's link, or z before it (raw)."""
+        cdef fbp_status status
+        cdef fbp_matrix x = _matrix(X, self.units[0])
+        out_dtype = self.dtype if dtype is None else np.dtype(dtype)
+        cdef int32_t real = _real(out_dtype.name)
+        out = np.empty((x.n_rows, self.units[-1]), out_dtype)
+        cdef void *data = cnp.PyArray_DATA(<cnp.ndarray>out)
+        asked = _Poll(poll)
+        self._begin()
+        try:
+            with nogil:
+                status = fbp_predict(self.net, &x, raw, _ask, <void *>asked, real, data)
+        finally:
+            self.busy = False
+        _finish(status, asked, "X")
+        if status == FBP_ESTOPPED:
+            raise InterruptedError("The prediction was stopped by poll.")
+        return out
+
+
+cdef _finish(fbp_status status, _Poll asked, str culprits):
+    """Raise what stopped a call, or what it found wrong; a stop by poll alone is no error."""
+    if asked.error is not None:
+        raise asked.error
+    if status == FBP_EINVAL:
+        raise ValueError(f"{culprits} hold invalid row numbers, column indices, codes or weights.")
+    if status != FBP_ESTOPPED:
+        _check(status)
+
+
+cdef _check(fbp_status status):
+    if status == FBP_OK:
+        return
+    text = fbp_status_text(status).decode()
+    raise (MemoryError if status == FBP_ENOMEM else ValueError)(f"fastbp's core: {text}.")
