@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * exp, log, tanh and logistic: their error in ULP against a wider type, the same bits in every
+ * family, and their values where there is nothing to round. With --exhaustive, all 2³² floats.
+ *
+ * Subnormal arguments count as zero, and results below the smallest normal number are zero.
+ */
+#include <float.h>
+
+#include "kernels.h"
+
+#define BLOCK 4096
+
+typedef struct {
+    const char *name;
+    double most_ulp;
+    exact (*of)(exact);
+} function;
+
+static exact exact_logistic(exact x)
+{
+    return 1 / (1 + expl(-x));
+}
+
+/* In the order of fbp_kernels.math. */
+static const function functions[] = {
+    {"exp", 1, expl}, {"log", 1, logl}, {"tanh", 2, tanhl}, {"logistic", 2, exact_logistic}};
+
+static double smallest_normal(int real)
+{
+    return real == FBP_F32 ? (double)FLT_MIN : DBL_MIN;
+}
+
+static double flushed(int real, double x)
+{
+    return fabs(x) < smallest_normal(real) ? copysign(0, x) : x;
+}
+
+/* |y − of(x)| in units of the last place of the exact value; 0 where both are nan, inf or zero. */
+static double ulp_error(int real, exact value, double y)
+{
+    const int digits = real == FBP_F32 ? FLT_MANT_DIG : DBL_MANT_DIG;
+    const exact least = (exact)smallest_normal(real);
+    const double largest = real == FBP_F32 ? (double)FLT_MAX : DBL_MAX;
+    if (isnan(value) || isnan(y))
+        return isnan(value) && isnan(y) ? 0 : INFINITY;
+    if (isinf(y))
+        return (value > 0) == (y > 0) && fabsl(value) > (exact)largest ? 0 : INFINITY;
+    if (isinf(value))
+        return INFINITY;
+    /* Under the smallest normal number the result is zero; at it, rounding may go either way. */
+    if (fabsl(value) < least)
+        return y == 0 || fabsl(value) > least * (1 - (exact)unit_roundoff(real)) ? 0 : INFINITY;
+    int exponent;
+    frexpl(value, &exponent);
+    return (double)(fabsl((exact)y - value) / ldexpl(1, exponent - digits));
+}
+
+/* One block of arguments through one function in every family; returns the worst error. */
+static double test_block(int real, int f, int64_t n, const buffer *x)
+{
+    family families[FBP_N_ISAS];
+    const int n_families = families_of(real, families);
+    double worst = 0, worst_x = 0, worst_y = 0;
+    buffer ref = buffer_new(real, n);
+    for (int i = 0; i < n_families; i++) {
+        buffer y = i == 0 ? ref : buffer_new(real, n);
+        families[i].table->math[f](n, x->data, y.data);
+        if (i == 0)
+            for (int64_t j = 0; j < n; j++) {
+                const exact value = functions[f].of((exact)flushed(real, get(x, j)));
+                const double error = ulp_error(real, value, get(&y, j));
+                if (error <= worst)
+                    continue;
+                worst = error, worst_x = get(x, j), worst_y = get(&y, j);
+            }
+        else {
+            int64_t different = 0;
+            for (int64_t j = 0; j < n; j++)
+                different += !same_bits(get(&y, j), get(&ref, j));
+            CHECK(different == 0, "%s %s %s: %lld of %lld differ from ref", functions[f].name,
+                  fbp_isa_name(families[i].isa), real_name(real), (long long)different, (long long)n);
+            buffer_free(&y);
+        }
+    }
+    buffer_free(&ref);
+    CHECK(worst <= functions[f].most_ulp, "%s %s: %.3f ULP at %a = %.9g, gave %.9g",
+          functions[f].name, real_name(real), worst, worst_x, worst_x, worst_y);
+    return worst;
+}
+
+/* Arguments of every size: uniform over the interesting range, over all exponents, and near one. */
+static double argument(int real, int64_t i)
+{
+    const double range = real == FBP_F32 ? 110 : 760;
+    switch (i % 4) {
+    case 0: return random_between(-range, range);
+    case 1: return random_between(-4, 4);
+    case 2: return ldexp(random_between(-2, 2), (int)random_below(real == FBP_F32 ? 254 : 2044)
+                                                    - (real == FBP_F32 ? 126 : 1022));
+    default: return 1 + ldexp(random_between(-1, 1), -(int)random_below(real == FBP_F32 ? 22 : 50));
+    }
+}
+
+static void test_sample(int real, int64_t blocks)
+{
+    for (int f = 0; f < 4; f++) {
+        double worst = 0;
+        for (int64_t block = 0; block < blocks; block++) {
+            const int64_t n = block == 0 ? BLOCK - 3 : BLOCK; /* a tail, too */
+            buffer x = buffer_new(real, n);
+            for (int64_t i = 0; i < n; i++) {
+                const double value = argument(real, i);
+                put(&x, i, f == 1 && i % 8 ? fabs(value) : value);
+            }
+            worst = fmax(worst, test_block(real, f, n, &x));
+            buffer_free(&x);
+        }
+        printf("%s %s: %.3f ULP\n", functions[f].name, real_name(real), worst);
+    }
+}
+
+static void test_every_float(void)
+{
+    for (int f = 0; f < 4; f++) {
+        double worst = 0;
+        buffer x = buffer_new(FBP_F32, BLOCK);
+        for (uint64_t first = 0; first < UINT64_C(1) << 32; first += BLOCK) {
+            for (uint64_t i = 0; i < BLOCK; i++) {
+                const uint32_t bits = (uint32_t)(first + i);
+                memcpy((float *)x.data + i, &bits, sizeof bits);
+            }
+            worst = fmax(worst, test_block(FBP_F32, f, BLOCK, &x));
+        }
+        buffer_free(&x);
+        printf("%s f32, every float: %.3f ULP\n", functions[f].name, worst);
+    }
+}
+
+/* x, then exp, log, tanh and logistic of it. */
+static const double special[][5] = {
+    {0, 1, -INFINITY, 0, 0.5},
+    {-0.0, 1, -INFINITY, -0.0, 0.5},
+    {1e-310, 1, -INFINITY, 0, 0.5},
+    {-1e-310, 1, -INFINITY, -0.0, 0.5},
+    {INFINITY, INFINITY, INFINITY, 1, 1},
+    {-INFINITY, 0, NAN, -1, 0},
+    {NAN, NAN, NAN, NAN, NAN},
+    {-1, 0x1.78b56362cef38p-2, NAN, -0x1.85efab514f394p-1, 0x1.136561454ba86p-2},
+    {1e30, INFINITY, 0x1.144f69ff9ffc4p+6, 1, 1},
+    {-1e30, 0, NAN, -1, 0},
+};
+
+static void test_special(int real)
+{
+    family families[FBP_N_ISAS];
+    const int n_families = families_of(real, families);
+    for (int i = 0; i < n_families; i++)
+        for (int f = 0; f < 4; f++)
+            for (size_t row = 0; row < sizeof special / sizeof *special; row++) {
+                buffer x = buffer_new(real, 1), y = buffer_new(real, 1);
+                put(&x, 0, special[row][0]);
+                families[i].table->math[f](1, x.data, y.data);
+                const double value = rounded(real, special[row][f + 1]), actual = get(&y, 0);
+                const int plain = isfinite(value) && value != 0 && value != 1 && value != 0.5;
+                CHECK(plain ? fabs(actual / value - 1) < 4 * unit_roundoff(real)
+                            : same_bits(actual, value),
+                      "%s %s %s: at %g gave %g, expected %g", functions[f].name,
+                      fbp_isa_name(families[i].isa), real_name(real), special[row][0], actual, value);
+                buffer_free(&x);
+                buffer_free(&y);
+            }
+}
+
+static void test_tanh_is_odd(int real)
+{
+    family families[FBP_N_ISAS];
+    families_of(real, families);
+    for (int64_t i = 0; i < 10000; i++) {
+        double y[2];
+        buffer x = buffer_new(real, 2), out = buffer_new(real, 2);
+        put(&x, 0, argument(real, i));
+        put(&x, 1, -get(&x, 0));
+        families[0].table->math[2](2, x.data, out.data);
+        y[0] = get(&out, 0), y[1] = -get(&out, 1);
+        CHECK(same_bits(y[0], y[1]), "tanh %s: not odd at %a", real_name(real), get(&x, 0));
+        buffer_free(&x);
+        buffer_free(&out);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    flush_subnormals();
+    for (int real = FBP_F32; real <= FBP_F64; real++) {
+        test_special(real);
+        test_tanh_is_odd(real);
+        test_sample(real, 100);
+    }
+    if (argc > 1 && strcmp(argv[1], "--exhaustive") == 0)
+        test_every_float();
+    return check_done("math");
+}

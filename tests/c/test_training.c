@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Whole training through the public header: trajectories and gradients against a naive trainer in
+ * double and against finite differences, predictions, and the same bits for any number of threads
+ * and any family.
+ */
+#include "trainer.h"
+
+#define EPOCHS 3
+#define MOST_THREADS 4
+
+static char label[200];
+
+static void describe(const problem *p)
+{
+    snprintf(label, sizeof label, "%s %s %s %s, %d layers, %lld → %lld, %lld rows", real_name(p->real),
+             fbp_activation_name(p->activation), fbp_loss_name(p->loss), fbp_solver_name(p->solver),
+             p->n_layers, (long long)p->units[0], (long long)p->units[p->n_layers],
+             (long long)p->n_rows);
+}
+
+/* Largest difference, relative to the largest value. */
+static double relative_difference(int real, const void *actual, const double *expected, int64_t n)
+{
+    double worst = 0, largest = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double difference = fabs(real_at(real, actual, i) - expected[i]);
+        worst = isnan(difference) ? INFINITY : fmax(worst, difference);
+        largest = fmax(largest, fabs(expected[i]));
+    }
+    return worst / largest;
+}
+
+static double tolerance_of(const problem *p)
+{
+    return p->real == FBP_F32 ? 2e-4 : 1e-10;
+}
+
+static void shuffle(int64_t *order, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        order[i] = i;
+    for (int64_t i = n - 1; i > 0; i--) {
+        const int64_t j = random_below(i + 1), kept = order[i];
+        order[i] = order[j], order[j] = kept;
+    }
+}
+
+/* A few epochs of both; `order` leaves some rows out. */
+static void test_trajectory(const problem *p, int64_t batch_rows, int n_threads)
+{
+    describe(p);
+    trainer t = trainer_new(p);
+    samples s = samples_new(p);
+    const fbp_data data = data_of(p, &s);
+    const int64_t n = n_parameters(p), n_order = p->n_rows - p->n_rows / 8;
+    int64_t *order = allocate(sizeof(int64_t) * (size_t)p->n_rows);
+    void *weights = allocate((size_t)n * real_bytes(p->real));
+    double *expected = new_doubles(n);
+    fbp_net *net = net_of(&t, fbp_isa_best(), n_threads, batch_rows);
+    for (int epoch = 0; net && epoch < EPOCHS; epoch++) {
+        fbp_progress progress;
+        double loss_sum = 0;
+        const int64_t before = t.step_count;
+        shuffle(order, p->n_rows);
+        CHECK(fbp_train(net, &data, order, n_order, batch_rows, &p->step, &progress) == FBP_OK,
+              "%s: train", label);
+        for (int64_t first = 0; first < n_order; first += batch_rows) {
+            const int64_t rows = first + batch_rows < n_order ? batch_rows : n_order - first;
+            loss_sum += trainer_batch(&t, &s, order + first, rows) * (double)rows;
+        }
+        CHECK(progress.n_rows == n_order && progress.n_steps == t.step_count - before, "%s: progress", label);
+        CHECK(fabs(progress.loss_sum - loss_sum) <= tolerance_of(p) * fabs(loss_sum),
+              "%s: epoch %d: loss %.12g, expected %.12g", label, epoch, progress.loss_sum, loss_sum);
+    }
+    net_parameters(p, net, weights);
+    trainer_flatten(p, t.w, t.b, expected);
+    const double difference = relative_difference(p->real, weights, expected, n);
+    CHECK(difference <= tolerance_of(p), "%s: weights differ by %g", label, difference);
+    CHECK(fbp_net_get_step_count(net) == t.step_count, "%s: step count", label);
+    fbp_net_destroy(net);
+    free(order), free(weights), free(expected);
+    samples_free(&s);
+    trainer_free(&t);
+}
+
+/* Loss at parameters + h · direction, by the core. */
+static double loss_along(const problem *p, trainer *t, const fbp_data *data, const double *direction,
+                         double h)
+{
+    trainer moved = *t;
+    int64_t at = 0;
+    double loss = NAN;
+    for (int l = 0; l < p->n_layers; l++) {
+        const int64_t n = p->units[l] * p->units[l + 1];
+        moved.w[l] = new_doubles(n);
+        for (int64_t i = 0; i < n; i++)
+            moved.w[l][i] = t->w[l][i] + h * direction[at++];
+    }
+    for (int l = 0; l < p->n_layers; l++) {
+        moved.b[l] = new_doubles(p->units[l + 1]);
+        for (int64_t j = 0; j < p->units[l + 1]; j++)
+            moved.b[l][j] = t->b[l][j] + h * direction[at++];
+    }
+    void *unused = allocate((size_t)n_parameters(p) * real_bytes(p->real));
+    fbp_net *net = net_of(&moved, fbp_isa_best(), 1, p->n_rows);
+    CHECK(fbp_loss_gradient(net, data, &p->step, &loss, unused) == FBP_OK, "loss_gradient");
+    fbp_net_destroy(net);
+    for (int l = 0; l < p->n_layers; l++)
+        free(moved.w[l]), free(moved.b[l]);
+    free(unused);
+    return loss;
+}
+
+/* The gradient against the naive one, and along a random direction against a difference of losses. */
+static void test_gradient(const problem *p)
+{
+    describe(p);
+    trainer t = trainer_new(p);
+    samples s = samples_new(p);
+    const fbp_data data = data_of(p, &s);
+    const int64_t n = n_parameters(p), n_out = p->units[p->n_layers];
+    void *gradient = allocate((size_t)n * real_bytes(p->real));
+    double *expected = new_doubles(n), *direction = new_doubles(n);
+    double loss = NAN, slope = 0;
+    fbp_net *net = net_of(&t, fbp_isa_best(), 2, p->n_rows);
+    CHECK(fbp_loss_gradient(net, &data, &p->step, &loss, gradient) == FBP_OK, "%s: gradient", label);
+    const double expected_loss = trainer_batch(&t, &s, NULL, p->n_rows);
+    trainer_flatten(p, t.gw, t.gb, expected);
+    const double difference = relative_difference(p->real, gradient, expected, n);
+    CHECK(difference <= (p->real == FBP_F32 ? 1e-5 : 1e-13), "%s: gradient differs by %g", label,
+          difference);
+    CHECK(fabs(loss - expected_loss) <= tolerance_of(p) * fabs(expected_loss), "%s: loss %.12g not %.12g",
+          label, loss, expected_loss);
+    /* Squared error of several outputs reports their mean; relu has kinks a difference may cross. */
+    const int comparable = p->loss != FBP_LOSS_SQUARED_ERROR || n_out == 1;
+    if (p->real == FBP_F64 && comparable && p->activation != FBP_ACT_RELU) {
+        const double h = 1e-5;
+        for (int64_t i = 0; i < n; i++) {
+            direction[i] = random_between(-1, 1);
+            slope += direction[i] * real_at(p->real, gradient, i);
+        }
+        const double measured = (loss_along(p, &t, &data, direction, h)
+                                 - loss_along(p, &t, &data, direction, -h)) / (2 * h);
+        CHECK(fabs(measured - slope) <= 1e-6 * (1 + fabs(slope)), "%s: slope %.9g, measured %.9g",
+              label, slope, measured);
+    }
+    fbp_net_destroy(net);
+    free(gradient), free(expected), free(direction);
+    samples_free(&s);
+    trainer_free(&t);
+}
+
+/* Every row's prediction against the naive one; and each row alone has the same bits. */
+static void test_prediction(const problem *p)
+{
+    describe(p);
+    trainer t = trainer_new(p);
+    samples s = samples_new(p);
+    const fbp_data data = data_of(p, &s);
+    const int64_t n_out = p->units[p->n_layers], size = p->n_rows * n_out;
+    const size_t row_bytes = (size_t)n_out * real_bytes(p->real);
+    char *together = allocate((size_t)p->n_rows * row_bytes), *alone = allocate(row_bytes);
+    double *expected = new_doubles(size);
+    for (int64_t r = 0; r < p->n_rows; r++) {
+        trainer_forward(&t, s.x + r * p->units[0]);
+        memcpy(expected + r * n_out, t.a[p->n_layers], sizeof(double) * (size_t)n_out);
+    }
+    fbp_net *net = net_of(&t, fbp_isa_best(), 3, 0);
+    CHECK(fbp_predict(net, &data.x, 0, NULL, NULL, p->real, together) == FBP_OK, "%s: predict", label);
+    const double difference = relative_difference(p->real, together, expected, size);
+    CHECK(difference <= (p->real == FBP_F32 ? 1e-5 : 1e-13), "%s: prediction differs by %g", label,
+          difference);
+    for (int64_t r = 0; r < p->n_rows; r++) {
+        fbp_matrix row = data.x;
+        row.n_rows = 1;
+        row.data = (const char *)row.data + (size_t)(r * row.ld) * real_bytes(p->real);
+        CHECK(fbp_predict(net, &row, 0, NULL, NULL, p->real, alone) == FBP_OK, "%s: predict", label);
+        CHECK(memcmp(alone, together + (size_t)r * row_bytes, row_bytes) == 0,
+              "%s: row %lld alone differs", label, (long long)r);
+    }
+    fbp_net_destroy(net);
+    free(together), free(alone), free(expected);
+    samples_free(&s);
+    trainer_free(&t);
+}
+
+/* Weights after some epochs, for every family and number of threads: one set of bits. */
+static void test_same_bits(const problem *p, int64_t batch_rows, int epochs)
+{
+    describe(p);
+    trainer t = trainer_new(p);
+    samples s = samples_new(p);
+    const fbp_data data = data_of(p, &s);
+    const size_t bytes = (size_t)n_parameters(p) * real_bytes(p->real);
+    void *first = allocate(bytes), *weights = allocate(bytes);
+    fbp_progress first_progress = {0}, progress;
+    for (int isa = 0, n_done = 0; isa < FBP_N_ISAS; isa++)
+        for (int threads = 1; fbp_isa_available(isa) && threads <= MOST_THREADS; threads++, n_done++) {
+            fbp_net *net = net_of(&t, isa, threads, batch_rows);
+            for (int epoch = 0; epoch < epochs; epoch++)
+                CHECK(fbp_train(net, &data, NULL, p->n_rows, batch_rows, &p->step, &progress) == FBP_OK,
+                      "%s: train", label);
+            net_parameters(p, net, n_done ? weights : first);
+            first_progress = n_done ? first_progress : progress;
+            CHECK(!n_done || memcmp(first, weights, bytes) == 0, "%s: %s with %d threads: other weights",
+                  label, fbp_isa_name(isa), threads);
+            CHECK(same_bits(progress.loss_sum, first_progress.loss_sum),
+                  "%s: %s with %d threads: other loss", label, fbp_isa_name(isa), threads);
+            fbp_net_destroy(net);
+        }
+    free(first), free(weights);
+    samples_free(&s);
+    trainer_free(&t);
+}
+
+static const fbp_step usual = {.alpha = 0.1, .learning_rate = 0.01, .momentum = 0.9, .beta_1 = 0.9,
+                               .beta_2 = 0.999, .epsilon = 1e-3};
+
+/* Shapes in turn, so that every loss, activation and solver meets several. */
+static problem problem_number(int i, int real, int solver)
+{
+    static const int64_t shapes[][MOST_LAYERS + 1] = {
+        {3, 5, 2}, {17, 33, 9, 1}, {8, 16, 3}, {1, 1, 1, 2}, {40, 50, 31, 17, 5}, {12, 1}, {30, 3}};
+    static const int depths[] = {2, 3, 2, 3, 4, 1, 1};
+    const int shape = i % 7;
+    problem p = {.n_layers = depths[shape], .activation = i / 7 % FBP_N_ACTIVATIONS,
+                 .loss = i % FBP_N_LOSSES, .solver = solver, .real = real, .weighted = i % 3 == 0,
+                 .n_rows = 30 + i, .step = usual};
+    memcpy(p.units, shapes[shape], sizeof p.units);
+    if (fbp_loss_takes_codes(p.loss) && p.units[p.n_layers] == 1)
+        p.units[p.n_layers] = 3;
+    return p;
+}
+
+int main(void)
+{
+    for (int real = FBP_F32; real <= FBP_F64; real++) {
+        for (int i = 0; i < 84; i++) {
+            const int solver = FBP_SOLVER_SGD + i % (FBP_N_SOLVERS - FBP_SOLVER_SGD);
+            problem p = problem_number(i, real, solver);
+            test_trajectory(&p, 1 + i % 29, 1 + i % 3);
+            p.solver = FBP_SOLVER_GRADIENT;
+            test_gradient(&p);
+            test_prediction(&p);
+        }
+        for (int i = 0; i < 12; i++) {
+            problem p = problem_number(i, real, FBP_SOLVER_SGD + i % 3);
+            p.n_rows = 150;
+            test_same_bits(&p, 64, 2);
+        }
+        problem large = problem_number(2, real, FBP_SOLVER_ADAM);
+        large.n_rows = 10000;
+        test_trajectory(&large, 10000, 2); /* three chunks of the rows that the order keeps */
+        large.n_rows = 4300;
+        test_same_bits(&large, 4200, 1);
+        large.solver = FBP_SOLVER_GRADIENT;
+        test_gradient(&large);
+    }
+    return check_done("training");
+}

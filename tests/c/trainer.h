@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A naive trainer in double: what the core does, one loop per formula. Everything is held in plain
+ * arrays; a sample problem for both is drawn here, too.
+ */
+#ifndef TRAINER_H
+#define TRAINER_H
+
+#include "check.h"
+
+#define MOST_LAYERS 4
+#define MOST_MOMENTS 2
+
+typedef struct {
+    int n_layers, activation, loss, solver, real, weighted;
+    int64_t units[MOST_LAYERS + 1];
+    int64_t n_rows;
+    fbp_step step;
+} problem;
+
+/* X [n × units[0]], y [n × n_out] (class codes one-hot), weights [n]; and as the core takes them. */
+typedef struct {
+    double *x, *y, *weights;
+    void *x_real, *y_real, *weights_real;
+    int32_t *codes;
+} samples;
+
+typedef struct {
+    const problem *p;
+    double *w[MOST_LAYERS], *b[MOST_LAYERS];       /* parameters */
+    double *gw[MOST_LAYERS], *gb[MOST_LAYERS];     /* gradient */
+    double *mw[MOST_MOMENTS][MOST_LAYERS], *mb[MOST_MOMENTS][MOST_LAYERS];
+    double *a[MOST_LAYERS + 1], *delta[MOST_LAYERS + 1]; /* of one row */
+    int64_t step_count;
+} trainer;
+
+static inline void *allocate(size_t bytes)
+{
+    void *p = calloc(bytes ? bytes : 1, 1);
+    if (!p) {
+        perror("calloc");
+        exit(2);
+    }
+    return p;
+}
+
+static inline double *new_doubles(int64_t n)
+{
+    return allocate(sizeof(double) * (size_t)n);
+}
+
+/* A copy of doubles as reals of a type. */
+static inline void *as_reals(int real, const double *values, int64_t n)
+{
+    void *out = allocate(real_bytes(real) * (size_t)n);
+    for (int64_t i = 0; i < n; i++)
+        if (real == FBP_F32)
+            ((float *)out)[i] = (float)values[i];
+        else
+            ((double *)out)[i] = values[i];
+    return out;
+}
+
+static inline double real_at(int real, const void *values, int64_t i)
+{
+    return real == FBP_F32 ? (double)((const float *)values)[i] : ((const double *)values)[i];
+}
+
+static inline samples samples_new(const problem *p)
+{
+    const int64_t n_in = p->units[0], n_out = p->units[p->n_layers];
+    samples s = {new_doubles(p->n_rows * n_in), new_doubles(p->n_rows * n_out),
+                 new_doubles(p->n_rows), NULL, NULL, NULL,
+                 allocate(sizeof(int32_t) * (size_t)p->n_rows)};
+    for (int64_t i = 0; i < p->n_rows * n_in; i++)
+        s.x[i] = rounded(p->real, random_between(-2, 2));
+    for (int64_t i = 0; i < p->n_rows * n_out; i++)
+        switch (p->loss) {
+        case FBP_LOSS_SQUARED_ERROR: s.y[i] = rounded(p->real, random_between(-1, 1)); break;
+        case FBP_LOSS_POISSON: s.y[i] = (double)random_below(4); break;
+        case FBP_LOSS_BINARY_LOG_LOSS: s.y[i] = (double)random_below(2); break;
+        default: s.y[i] = 0;
+        }
+    for (int64_t r = 0; r < p->n_rows; r++) {
+        s.codes[r] = (int32_t)random_below(n_out);
+        if (p->loss == FBP_LOSS_LOG_LOSS)
+            s.y[r * n_out + s.codes[r]] = 1;
+        s.weights[r] = p->weighted ? rounded(p->real, fmax(0, random_between(-0.2, 2))) : 1;
+    }
+    s.x_real = as_reals(p->real, s.x, p->n_rows * n_in);
+    s.y_real = as_reals(p->real, s.y, p->n_rows * n_out);
+    s.weights_real = as_reals(p->real, s.weights, p->n_rows);
+    return s;
+}
+
+static inline void samples_free(samples *s)
+{
+    free(s->x), free(s->y), free(s->weights), free(s->codes);
+    free(s->x_real), free(s->y_real), free(s->weights_real);
+}
+
+static inline fbp_data data_of(const problem *p, const samples *s)
+{
+    return (fbp_data){
+        .x = {.n_rows = p->n_rows, .n_cols = p->units[0], .real = p->real, .data = s->x_real,
+              .ld = p->units[0]},
+        .y = p->loss == FBP_LOSS_LOG_LOSS ? (const void *)s->codes : s->y_real,
+        .weights = p->weighted ? s->weights_real : NULL,
+    };
+}
+
+static inline trainer trainer_new(const problem *p)
+{
+    trainer t = {.p = p};
+    for (int l = 0; l < p->n_layers; l++) {
+        const int64_t n_w = p->units[l] * p->units[l + 1], n_b = p->units[l + 1];
+        t.w[l] = new_doubles(n_w), t.b[l] = new_doubles(n_b);
+        t.gw[l] = new_doubles(n_w), t.gb[l] = new_doubles(n_b);
+        for (int m = 0; m < MOST_MOMENTS; m++)
+            t.mw[m][l] = new_doubles(n_w), t.mb[m][l] = new_doubles(n_b);
+        for (int64_t i = 0; i < n_w; i++)
+            t.w[l][i] = rounded(p->real, random_between(-1, 1) / sqrt((double)p->units[l]));
+        for (int64_t i = 0; i < n_b; i++)
+            t.b[l][i] = rounded(p->real, random_between(-0.5, 0.5));
+    }
+    for (int l = 0; l <= p->n_layers; l++)
+        t.a[l] = new_doubles(p->units[l]), t.delta[l] = new_doubles(p->units[l]);
+    return t;
+}
+
+static inline void trainer_free(trainer *t)
+{
+    for (int l = 0; l < t->p->n_layers; l++) {
+        free(t->w[l]), free(t->b[l]), free(t->gw[l]), free(t->gb[l]);
+        for (int m = 0; m < MOST_MOMENTS; m++)
+            free(t->mw[m][l]), free(t->mb[m][l]);
+    }
+    for (int l = 0; l <= t->p->n_layers; l++)
+        free(t->a[l]), free(t->delta[l]);
+}
+
+static inline double activate(int activation, double z)
+{
+    switch (activation) {
+    case FBP_ACT_LOGISTIC: return 1 / (1 + exp(-z));
+    case FBP_ACT_TANH: return tanh(z);
+    case FBP_ACT_RELU: return z > 0 ? z : 0;
+    default: return z;
+    }
+}
+
+static inline double slope_at(int activation, double a)
+{
+    switch (activation) {
+    case FBP_ACT_LOGISTIC: return a * (1 - a);
+    case FBP_ACT_TANH: return 1 - a * a;
+    case FBP_ACT_RELU: return a > 0;
+    default: return 1;
+    }
+}
+
+static inline void link_row(int loss, int64_t n, double *z)
+{
+    double largest = z[0], sum = 0;
+    for (int64_t c = 0; c < n; c++)
+        largest = fmax(largest, z[c]);
+    for (int64_t c = 0; c < n; c++)
+        switch (loss) {
+        case FBP_LOSS_BINARY_LOG_LOSS: z[c] = 1 / (1 + exp(-z[c])); break;
+        case FBP_LOSS_POISSON: z[c] = exp(z[c]); break;
+        case FBP_LOSS_LOG_LOSS: sum += z[c] = exp(z[c] - largest); break;
+        default: break;
+        }
+    for (int64_t c = 0; c < n && loss == FBP_LOSS_LOG_LOSS; c++)
+        z[c] /= sum;
+}
+
+/* One row's prediction, left in a[n_layers]. */
+static inline void trainer_forward(trainer *t, const double *x)
+{
+    const problem *p = t->p;
+    memcpy(t->a[0], x, sizeof(double) * (size_t)p->units[0]);
+    for (int l = 0; l < p->n_layers; l++)
+        for (int64_t j = 0; j < p->units[l + 1]; j++) {
+            double z = t->b[l][j];
+            for (int64_t i = 0; i < p->units[l]; i++)
+                z += t->a[l][i] * t->w[l][i * p->units[l + 1] + j];
+            t->a[l + 1][j] = l + 1 < p->n_layers ? activate(p->activation, z) : z;
+        }
+    link_row(p->loss, p->units[p->n_layers], t->a[p->n_layers]);
+}
+
+static inline double row_loss(const problem *p, const double *y, const double *o)
+{
+    const int64_t n = p->units[p->n_layers];
+    double loss = 0;
+    for (int64_t c = 0; c < n; c++) {
+        const double q = fmin(fmax(o[c], 0x1p-52), 1 - 0x1p-52);
+        switch (p->loss) {
+        case FBP_LOSS_SQUARED_ERROR: loss += (y[c] - o[c]) * (y[c] - o[c]) / 2 / (double)n; break;
+        case FBP_LOSS_POISSON: loss += (y[c] > 0 ? y[c] * log(y[c] / o[c]) : 0) - y[c] + o[c]; break;
+        case FBP_LOSS_LOG_LOSS: loss -= y[c] * log(q); break;
+        default: loss -= y[c] * log(q) + (1 - y[c]) * log(1 - q);
+        }
+    }
+    return loss;
+}
+
+/* Forward and backward for one row of weight w, its gradient added to gw and gb. */
+static inline double trainer_row(trainer *t, const double *x, const double *y, double w)
+{
+    const problem *p = t->p;
+    const int last = p->n_layers;
+    trainer_forward(t, x);
+    for (int64_t c = 0; c < p->units[last]; c++)
+        t->delta[last][c] = (t->a[last][c] - y[c]) * w;
+    for (int l = last - 1; l >= 0; l--) {
+        const int64_t n_in = p->units[l], n_out = p->units[l + 1];
+        for (int64_t j = 0; j < n_out; j++)
+            t->gb[l][j] += t->delta[l + 1][j];
+        for (int64_t i = 0; i < n_in; i++) {
+            double back = 0;
+            for (int64_t j = 0; j < n_out; j++) {
+                t->gw[l][i * n_out + j] += t->a[l][i] * t->delta[l + 1][j];
+                back += t->delta[l + 1][j] * t->w[l][i * n_out + j];
+            }
+            t->delta[l][i] = back * slope_at(p->activation, t->a[l][i]);
+        }
+    }
+    return row_loss(p, y, t->a[last]) * w;
+}
+
+static inline void trainer_step_one(trainer *t, double *w, double g, double *m0, double *m1)
+{
+    const fbp_step *s = &t->p->step;
+    const double count = (double)t->step_count;
+    switch (t->p->solver) {
+    case FBP_SOLVER_SGD:
+        *m0 = s->momentum * *m0 - s->learning_rate * g;
+        *w += *m0;
+        break;
+    case FBP_SOLVER_NESTEROV:
+        *m0 = s->momentum * *m0 - s->learning_rate * g;
+        *w += s->momentum * *m0 - s->learning_rate * g;
+        break;
+    case FBP_SOLVER_ADAM:
+        *m0 = s->beta_1 * *m0 + (1 - s->beta_1) * g;
+        *m1 = s->beta_2 * *m1 + (1 - s->beta_2) * g * g;
+        *w -= s->learning_rate * sqrt(1 - pow(s->beta_2, count)) / (1 - pow(s->beta_1, count)) * *m0
+              / (sqrt(*m1) + s->epsilon);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Loss and gradient of the rows order[0 … n−1], then an update; nothing where they have no weight. */
+static inline double trainer_batch(trainer *t, const samples *s, const int64_t *order, int64_t n)
+{
+    const problem *p = t->p;
+    const int64_t n_in = p->units[0], n_out = p->units[p->n_layers];
+    double loss = 0, sum = 0, squares = 0;
+    for (int l = 0; l < p->n_layers; l++) {
+        memset(t->gw[l], 0, sizeof(double) * (size_t)(p->units[l] * p->units[l + 1]));
+        memset(t->gb[l], 0, sizeof(double) * (size_t)p->units[l + 1]);
+    }
+    for (int64_t r = 0; r < n; r++) {
+        const int64_t row = order ? order[r] : r;
+        sum += s->weights[row];
+        loss += trainer_row(t, s->x + row * n_in, s->y + row * n_out, s->weights[row]);
+    }
+    if (sum == 0)
+        return 0;
+    t->step_count++;
+    for (int l = 0; l < p->n_layers; l++) {
+        for (int64_t i = 0; i < p->units[l] * p->units[l + 1]; i++) {
+            squares += t->w[l][i] * t->w[l][i];
+            t->gw[l][i] = (t->gw[l][i] + p->step.alpha * t->w[l][i]) / sum;
+            trainer_step_one(t, &t->w[l][i], t->gw[l][i], &t->mw[0][l][i], &t->mw[1][l][i]);
+        }
+        for (int64_t j = 0; j < p->units[l + 1]; j++) {
+            t->gb[l][j] /= sum;
+            trainer_step_one(t, &t->b[l][j], t->gb[l][j], &t->mb[0][l][j], &t->mb[1][l][j]);
+        }
+    }
+    return (loss + p->step.alpha / 2 * squares) / sum;
+}
+
+/* A net of the core with the trainer's parameters; NULL (and a failed check) when there is none. */
+static inline fbp_net *net_of(const trainer *t, int isa, int n_threads, int64_t max_rows)
+{
+    const problem *p = t->p;
+    const int32_t activations[MOST_LAYERS] = {p->activation, p->activation, p->activation, p->activation};
+    const fbp_spec spec = {.n_layers = p->n_layers, .units = p->units, .activations = activations,
+                           .loss = p->loss, .solver = p->solver, .real = p->real, .isa = isa,
+                           .n_threads = n_threads, .max_rows = max_rows};
+    fbp_net *net;
+    if (!CHECK(fbp_net_create(&spec, &net) == FBP_OK, "no net"))
+        return NULL;
+    for (int l = 0; l < p->n_layers; l++) {
+        void *w = as_reals(p->real, t->w[l], p->units[l] * p->units[l + 1]);
+        void *b = as_reals(p->real, t->b[l], p->units[l + 1]);
+        CHECK(fbp_net_set_layer(net, l, w, b) == FBP_OK, "set_layer");
+        free(w), free(b);
+    }
+    return net;
+}
+
+/* All parameters: every W row-major, then every b. */
+static inline int64_t n_parameters(const problem *p)
+{
+    int64_t n = 0;
+    for (int l = 0; l < p->n_layers; l++)
+        n += (p->units[l] + 1) * p->units[l + 1];
+    return n;
+}
+
+static inline void net_parameters(const problem *p, const fbp_net *net, void *out)
+{
+    char *w = out, *b = out;
+    for (int l = 0; l < p->n_layers; l++)
+        b += (size_t)(p->units[l] * p->units[l + 1]) * real_bytes(p->real);
+    for (int l = 0; l < p->n_layers; l++) {
+        CHECK(fbp_net_get_layer(net, l, w, b) == FBP_OK, "get_layer");
+        w += (size_t)(p->units[l] * p->units[l + 1]) * real_bytes(p->real);
+        b += (size_t)p->units[l + 1] * real_bytes(p->real);
+    }
+}
+
+/* The trainer's parameters (or gradient) in the same order. */
+static inline void trainer_flatten(const problem *p, double *const *w, double *const *b, double *out)
+{
+    for (int l = 0; l < p->n_layers; l++)
+        for (int64_t i = 0; i < p->units[l] * p->units[l + 1]; i++)
+            *out++ = w[l][i];
+    for (int l = 0; l < p->n_layers; l++)
+        for (int64_t j = 0; j < p->units[l + 1]; j++)
+            *out++ = b[l][j];
+}
+
+#endif
