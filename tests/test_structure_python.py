@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fastbp"
 MODULES = sorted(PACKAGE.glob("*.py"))
 ESTIMATORS = {"_base", "_classifier", "_regressor"}
-COMMAND_LINE = {"__main__", "_commands", "_pipeline", "_table", "_show_versions"}
+COMMAND_LINE = {"__main__", "_commands", "_demo", "_pipeline", "_show_versions", "_table"}
 
 
 def imported(module: Path) -> set[str]:
