@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "fbp.h"
+#include "pace.h"
 
 #define FBP_CACHE_LINE 64
 #define FBP_CHUNK_ROWS 4096  /* rows of a batch held at once; larger batches run in chunks */
@@ -137,6 +138,7 @@ struct fbp_net {
     double *task_load;                 /* [n_threads] scratch of the assignment */
     int32_t n_tasks, planned_threads;
     fbp_scratch *scratch;              /* [n_threads] */
+    fbp_pace pace;
     void *arena;
 };
 

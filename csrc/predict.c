@@ -58,14 +58,14 @@ static void predict_body(void *context, int thread, int n_threads)
 /* A team costs a microsecond or two: below this many multiply-adds a thread more is a loss. */
 #define MULTIPLY_ADDS_PER_THREAD 400000.0
 
-static int threads_for(const fbp_net *net, int64_t n_rows)
+static int threads_for(const fbp_net *net, int64_t n_rows, int64_t limit)
 {
     double work = 0;
     for (int l = 0; l < net->n_layers; l++)
         work += (double)net->layers[l].fan_in * (double)net->layers[l].fan_out;
     work *= (double)n_rows / MULTIPLY_ADDS_PER_THREAD;
     const int64_t tiles = fbp_ceil_div(n_rows, net->kernels->mr);
-    const int64_t limit = fbp_min(net->n_threads, tiles);
+    limit = fbp_min(limit, tiles);
     return (int)fbp_max(1, work < (double)limit ? (int64_t)work : limit);
 }
 
@@ -83,6 +83,8 @@ fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int raw, fbp_poll_fn p
         .out = out,
         .poller = fbp_poller_start(poll, poll_context),
     };
-    fbp_team_run(threads_for(net, x->n_rows), predict_body, &p);
+    const int share = fbp_team_enter(net->n_threads);
+    fbp_team_run(threads_for(net, x->n_rows, share), predict_body, &p);
+    fbp_team_leave();
     return atomic_load(&p.stop) ? FBP_ESTOPPED : FBP_OK;
 }

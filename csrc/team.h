@@ -101,6 +101,12 @@ static inline void fbp_team_run(int n_threads, fbp_body_fn *body, void *context)
     fbp_fpenv_leave(fpenv);
 }
 
+/* Note that a team begins to run in this process; the threads it may use, of n, so that the teams
+ * that run at once do not take more than n together. */
+int fbp_team_enter(int n_threads);
+/* Note that it has ended. */
+void fbp_team_leave(void);
+
 /* The caller's poll function, asked by thread 0 whenever 20 ms have passed. */
 typedef struct {
     fbp_poll_fn poll;

@@ -9,7 +9,8 @@
  *
  * Rows do not depend on one another, nor do tiles of weights, so no thread waits inside a phase and
  * nothing is reduced across threads: the bits are the same for any number of them. One parallel
- * region covers all the steps of a call. A batch of more than FBP_CHUNK_ROWS rows runs both phases
+ * region covers a chunk of steps, some milliseconds; between chunks pace.c chooses the number of
+ * threads. A batch of more than FBP_CHUNK_ROWS rows runs both phases
  * once per chunk, the gradient reloaded as the accumulator.
  *
  * Thread 0 also prepares each step, adds up the losses and asks whether to stop: a stop seen in the
@@ -28,6 +29,7 @@ typedef struct {
     const fbp_data *data;
     const int64_t *order;
     int64_t n_order, batch_rows;
+    int64_t begin, end; /* of the chunk of steps, in order */
     const fbp_step *step;
     fbp_progress *progress;
     fbp_team team;
@@ -159,8 +161,9 @@ static void train_body(void *context, int thread, int n_threads)
     training *t = context;
     if (thread == 0)
         fbp_plan_tasks(t->net, n_threads);
-    for (int64_t first = 0; first < t->n_order; first += t->batch_rows) {
-        const int64_t rows = fbp_min(t->batch_rows, t->n_order - first);
+    fbp_team_barrier(&t->team, n_threads);
+    for (int64_t first = t->begin; first < t->end; first += t->batch_rows) {
+        const int64_t rows = fbp_min(t->batch_rows, t->end - first);
         if (thread == 0)
             prepare_step(t, first, rows);
         if (!run_step(t, first, rows, thread, n_threads))
@@ -172,14 +175,25 @@ static void train_body(void *context, int thread, int n_threads)
     }
 }
 
+/* All the batches, in chunks of steps. */
 static fbp_status run(training *t)
 {
+    fbp_net *net = t->net;
     *t->progress = (fbp_progress){0};
     t->poller = fbp_poller_start(t->step->poll, t->step->poll_context);
-    const int64_t tiles = fbp_ceil_div(t->batch_rows, t->net->kernels->mr);
-    fbp_team_run((int)fbp_max(1, fbp_min(t->net->n_threads, tiles)), train_body, t);
-    const int stopped = atomic_load(&t->stop_in_rows) || atomic_load(&t->stop_in_weights);
-    return stopped ? FBP_ESTOPPED : FBP_OK;
+    const int64_t tiles = fbp_ceil_div(fbp_min(t->batch_rows, FBP_CHUNK_ROWS), net->kernels->mr);
+    for (t->begin = 0; t->begin < t->n_order; t->begin = t->end) {
+        const int64_t share = fbp_team_enter(net->n_threads);
+        const int n_threads = fbp_pace_threads(&net->pace, (int)fbp_min(share, tiles));
+        t->end = fbp_min(t->n_order, t->begin + fbp_pace_rows(&net->pace, t->batch_rows));
+        const int64_t start = fbp_nanoseconds();
+        fbp_team_run(n_threads, train_body, t);
+        fbp_pace_report(&net->pace, t->end - t->begin, fbp_nanoseconds() - start);
+        fbp_team_leave();
+        if (atomic_load(&t->stop_in_rows) || atomic_load(&t->stop_in_weights))
+            return FBP_ESTOPPED;
+    }
+    return FBP_OK;
 }
 
 fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, int64_t n_order,

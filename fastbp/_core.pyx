@@ -369,12 +369,13 @@ cdef class Net:
         cdef fbp_step step
         cdef fbp_status status
         cdef double loss = 0.0
+        if _NAMES["solvers"][self.solver] != "gradient":
+            raise ValueError("loss_gradient needs a net with solver 'gradient'.")
         shapes = self._shapes()
-        n_weights = sum(i * o for i, o in shapes)
-        size = n_weights + sum(self.units[1:])
+        sizes = [i * o for i, o in shapes] + list(self.units[1:])
+        size = sum(sizes)
         _borrow(parameters, self.dtype, (size,), "parameters")
-        ends = np.cumsum([i * o for i, o in shapes] + list(self.units[1:]))[:-1]
-        parts = np.split(parameters, ends)
+        parts = np.split(parameters, np.cumsum(sizes)[:-1])
         coefs = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=False)]
         self.set_weights(coefs, parts[len(shapes):])
         self._borrow_data(&data, X, y, sample_weight)
