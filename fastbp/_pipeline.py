@@ -187,7 +187,7 @@ def cross_validate(
 
 def fit(pipeline: Pipeline, X: Any, y: Any) -> Pipeline:
     """Fit a pipeline; what it finds wrong with the data is a TableError."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", ConvergenceWarning)  # the command counts epochs itself
         try:
             return pipeline.fit(X, y)

@@ -97,7 +97,7 @@ def format_libraries(facts: dict[str, Any]) -> str:
     """Return the lines about Python, the system, the libraries and their thread pools."""
     lines = [f"Python    {facts['python']}", f"system    {facts['platform']}"]
     lines += [
-        f"{name:<14}{number or 'not installed'}" for name, number in facts["libraries"].items()
+        f"{name:<13} {number or 'not installed'}" for name, number in facts["libraries"].items()
     ]
     lines += [
         f"pool          {pool['library']}: {pool['api']} {pool['version'] or ''}".rstrip()

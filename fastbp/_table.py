@@ -76,6 +76,10 @@ def _read(path: str, **options: Any) -> pd.DataFrame:
             )
     except pandas.errors.EmptyDataError:
         raise TableError(f"{path} is empty") from None
+    except UnicodeDecodeError:
+        raise TableError(f"cannot read {path}: it is not text in UTF-8") from None
+    except pandas.errors.ParserWarning:
+        raise TableError(f"cannot read {path}: it has rows longer than its header") from None
     except Exception as error:  # a dozen types, from the file system, decompressors and parser
         raise TableError(f"cannot read {path}: {one_line(error)}") from error
 
@@ -125,12 +129,12 @@ class CsvFile:
 
     def read(self, columns: Sequence[str], text: Iterable[str]) -> pd.DataFrame:
         """Read columns; those in `text` as text, the others as numbers where all cells are."""
+        # All are read, since the parser overlooks rows that are too long when it skips columns.
         frame = _read(
             self.path,
             sep=self.separator,
             header=0,
             names=self._names,
-            usecols=list(columns),
             dtype=dict.fromkeys(text, str),
         )
         if len(frame) == 0:
@@ -319,9 +323,8 @@ def parse_target(target: pd.Series[str], name: str, task: str | None) -> tuple[s
         labels = np.isnan(values).any() or (integral and few)
         task = "classification" if labels else "regression"
     if n_values < 2:
-        what = "one class" if task == "classification" else "one value"
         raise TableError(
-            f"column {name!r} has only {what}, {target.iloc[0]!r}: there is nothing to learn"
+            f"column {name!r} has only one value, {target.iloc[0]!r}: there is nothing to learn"
         )
     if task == "classification":
         return task, _labels(target, values)
