@@ -261,7 +261,9 @@ def test_calls_that_the_solver_or_size_rules_out(problem):
     with pytest.raises(ValueError, match="gradient"):
         p.net(_core.Net, max_rows=50).train(p.X, p.y, None, 50)
     with pytest.raises(ValueError, match="gradient"):
-        p.net(_core.Net, max_rows=50, solver="adam").loss_gradient(p.parameters(), p.X, p.y)
+        p.net(_core.Net, max_rows=1000, solver="adam").loss_gradient(p.parameters(), p.X, p.y)
+    with pytest.raises(ValueError, match="rows"):
+        p.net(_core.Net, max_rows=999).loss_gradient(p.parameters(), p.X, p.y)
     with pytest.raises(ValueError, match="rows"):
         p.net(_core.Net, max_rows=0).loss_gradient(p.parameters(), p.X, p.y)
     with pytest.raises(ValueError, match="rows"):

@@ -196,7 +196,7 @@ static void test_same_bits(const problem *p, int64_t batch_rows, int epochs)
     void *first = allocate(bytes), *weights = allocate(bytes);
     fbp_progress first_progress = {0}, progress;
     for (int isa = 0, n_done = 0; isa < FBP_N_ISAS; isa++)
-        for (int threads = 1; fbp_isa_available(isa) && threads <= MOST_THREADS; threads++, n_done++) {
+        for (int threads = 1; fbp_isa_available(isa) && threads <= MOST_THREADS; n_done++) {
             fbp_net *net = net_of(&t, isa, threads, batch_rows);
             for (int epoch = 0; epoch < epochs; epoch++)
                 CHECK(fbp_train(net, &data, NULL, p->n_rows, batch_rows, &p->step, &progress) == FBP_OK,
@@ -207,6 +207,7 @@ static void test_same_bits(const problem *p, int64_t batch_rows, int epochs)
                   label, fbp_isa_name(isa), threads);
             CHECK(same_bits(progress.loss_sum, first_progress.loss_sum),
                   "%s: %s with %d threads: other loss", label, fbp_isa_name(isa), threads);
+            threads += isa == FBP_ISA_REF ? 2 : 1; /* ref is slow */
             fbp_net_destroy(net);
         }
     free(first), free(weights);
@@ -252,8 +253,8 @@ int main(void)
         problem large = problem_number(2, real, FBP_SOLVER_ADAM);
         large.n_rows = 10000;
         test_trajectory(&large, 10000, 2); /* three chunks of the rows that the order keeps */
-        large.n_rows = 4300;
-        test_same_bits(&large, 4200, 1);
+        large.n_rows = 4200;
+        test_same_bits(&large, 4100, 1);
         large.solver = FBP_SOLVER_GRADIENT;
         test_gradient(&large);
     }

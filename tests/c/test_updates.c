@@ -257,7 +257,8 @@ static void test_update(problem *p)
     const int n_families = families_of(p->real, families);
     double *a = matrix_random(p->real, p->rows * p->fan_in, p->kind);
     double *delta = matrix_random(p->real, p->rows * p->fan_out, p->kind);
-    state start = state_new(p, 1), expected = state_copy(p, &start), tolerance = state_new(p, 0), ref;
+    state start = state_new(p, 1), expected = state_copy(p, &start), tolerance = state_new(p, 0);
+    state ref = {0};
     oracle(p, a, delta, &expected, &tolerance);
     for (int f = 0; f < n_families; f++)
         for (p->chunks = 1; p->chunks <= (p->rows > 1 ? 2 : 1); p->chunks++) {

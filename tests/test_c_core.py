@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Build the core's own tests (tests/c) and run them, where there is a C compiler and make."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from c_build import C_TESTS, NO_COMPILER, make
+
+pytestmark = pytest.mark.skipif(NO_COMPILER is not None, reason=str(NO_COMPILER))
+
+
+@pytest.fixture(scope="module")
+def build() -> Path:
+    """The programs, built with the flags of the extension; kept between runs."""
+    folder = C_TESTS.parents[1] / "build" / "c" / "plain"
+    make("programs", BUILD=folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in C_TESTS.glob("test_*.c")))
+def test_program(build: Path, name: str) -> None:
+    done = subprocess.run([build / name], capture_output=True, text=True, timeout=600)
+    summary = re.search(r"(\d+) passed, (\d+) failed$", done.stdout.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert summary is not None
+    assert int(summary[1]) > 0
+    assert int(summary[2]) == 0
+
+
+@pytest.mark.exhaustive
+def test_functions_of_every_float(build: Path) -> None:
+    subprocess.run([build / "test_math", "--exhaustive"], check=True)

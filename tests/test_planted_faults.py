@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The C tests must fail when the core is wrong.
+
+Each fault is one line of a copy of the core, replaced; the copy is built, and the test that should
+see the fault is run. Only the portable family is built, which is quick: the others are compiled
+from the same templates.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from c_build import CORE, NO_COMPILER, make
+
+pytestmark = pytest.mark.skipif(NO_COMPILER is not None, reason=str(NO_COMPILER))
+
+
+class Fault(NamedTuple):
+    """``old`` occurs once in ``file``; with ``new`` instead, the program ``seen_by`` must fail."""
+
+    file: str
+    old: str
+    new: str
+    seen_by: str
+
+
+FAULTS = {
+    "zero output": Fault(
+        "kernels/gemm_tmpl.c",
+        "vf_store(out + r * NR + v * VF_LANES, cheap ? act(z) : z);",
+        "vf_store(out + r * NR + v * VF_LANES, vf_sub(z, z));",
+        "test_products",
+    ),
+    "missing bias": Fault(
+        "kernels/gemm_tmpl.c",
+        "const vf z = vf_add(acc[r][v], bias[v]);",
+        "const vf z = acc[r][v];",
+        "test_products",
+    ),
+    "dropped edge column": Fault(
+        "kernels/gemm_tmpl.c",
+        "for (; fan_out > 0; fan_out -= NR,",
+        "for (; fan_out > 1; fan_out -= NR,",
+        "test_products",
+    ),
+    "stale transposed weights": Fault(
+        "kernels/update_tmpl.c", "if (s->wt) {", "if (s->wt && s->i0) {", "test_updates"
+    ),
+    "duplicates of a CSR row not added": Fault(
+        "kernels/layout_tmpl.c", "% NR] += (real)", "% NR] = (real)", "test_layouts"
+    ),
+    "penalty on intercepts": Fault(
+        "kernels/update_tmpl.c",
+        "update_row(nv, gradient, row, vf_set1(0),",
+        "update_row(nv, gradient, row, vf_set1((real)u->alpha),",
+        "test_updates",
+    ),
+    "bias correction left out": Fault(
+        "train.c", "sqrt(1 - power_2) / (1 - power_1)", "sqrt(1 - power_2)", "test_training"
+    ),
+    "targets not in the order of the rows": Fault(
+        "data.c",
+        "const int64_t row = order ? order[first + r] : first + r;\n        memcpy",
+        "const int64_t row = first + r;\n        memcpy",
+        "test_training",
+    ),
+    "stopped in the middle of an update": Fault(
+        "train.c",
+        "            atomic_store(&t->stop_in_weights, 1);",
+        "            atomic_store(&t->stop_in_weights, 1), i = net->n_tasks;",
+        "test_stops",
+    ),
+}
+
+PROGRAMS = sorted({fault.seen_by for fault in FAULTS.values()})
+BUILD_FLAGS = {"OPT": "-O0 -DFBP_NO_SIMD", "WARN": ""}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an unchanged copy of the core and its test programs."""
+    folder = tmp_path_factory.mktemp("sound")
+    shutil.copytree(CORE, folder / "core")
+    programs = sorted({fault.seen_by for fault in FAULTS.values()})
+    build = folder / "build"
+    make(
+        *(str(build / name) for name in programs), CORE=folder / "core", BUILD=build, **BUILD_FLAGS
+    )
+    return folder
+
+
+def run(program: Path) -> tuple[int, int]:
+    """Return a test program's exit status and the failures it counted."""
+    done = subprocess.run([program], capture_output=True, text=True, timeout=600)
+    summary = re.search(r"(\d+) failed$", done.stdout.strip())
+    return done.returncode, int(summary[1]) if summary else -1
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_no_fault_is_seen_in_the_core_itself(sound: Path, program: str) -> None:
+    assert run(sound / "build" / program) == (0, 0)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_is_seen(sound: Path, tmp_path: Path, name: str) -> None:
+    fault = FAULTS[name]
+    shutil.copytree(sound, tmp_path, dirs_exist_ok=True)  # with times: only the fault is compiled
+    source = tmp_path / "core" / fault.file
+    text = source.read_text()
+    assert text.count(fault.old) == 1, "the line to replace has changed: change it here, too"
+    source.write_text(text.replace(fault.old, fault.new))
+
+    build = tmp_path / "build"
+    make(str(build / fault.seen_by), CORE=tmp_path / "core", BUILD=build, **BUILD_FLAGS)
+    status, n_failed = run(build / fault.seen_by)
+    assert status == 1
+    assert n_failed > 0
