@@ -24,7 +24,8 @@ COMPILED = [path for path in CORE + FAMILIES if path.suffix == ".c"]
 # From the bottom up, by stem. A file may include its own layer and those below.
 LAYERS = [
     {"registry", "fbp"},
-    {"internal"},
+    {"pace"},
+    {"internal", "pace"},
     {"arena", "rng", "team", "dispatch", "data", "net"},
     {"forward", "backward"},
     {"train", "predict"},
