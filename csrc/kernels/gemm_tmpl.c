@@ -61,10 +61,6 @@ static ALWAYS_INLINE void forward_panel(const int nv, int64_t rows, int64_t fan_
                                         int64_t a_stride, const real *w, const real *b, real *out,
                                         forward_op *act, const int cheap)
 {
-    vf bias[NV];
-    UNROLL
-    for (int v = 0; v < nv; v++)
-        bias[v] = vf_load(b + v * VF_LANES);
     for (int64_t row = 0; row < rows; row += MR, a += MR * NR, out += MR * NR) {
         vf acc[MR][NV];
         row_tile(nv, fan_in, a, a_stride, w, acc);
@@ -72,7 +68,7 @@ static ALWAYS_INLINE void forward_panel(const int nv, int64_t rows, int64_t fan_
         for (int r = 0; r < MR; r++) {
             UNROLL
             for (int v = 0; v < nv; v++) {
-                const vf z = vf_add(acc[r][v], bias[v]);
+                const vf z = vf_add(acc[r][v], vf_load(b + v * VF_LANES));
                 vf_store(out + r * NR + v * VF_LANES, cheap ? act(z) : z);
             }
         }
