@@ -25,7 +25,7 @@ COMPILED = [path for path in CORE + FAMILIES if path.suffix == ".c"]
 LAYERS = [
     {"registry", "fbp"},
     {"pace"},
-    {"internal", "pace"},
+    {"internal"},
     {"arena", "rng", "team", "dispatch", "data", "net"},
     {"forward", "backward"},
     {"train", "predict"},
@@ -52,10 +52,8 @@ def code(path: Path) -> str:
 def includes(path: Path) -> list[str]:
     """Return the project's own files that a file includes, from csrc on."""
     names = re.findall(r'^\s*#\s*include\s+"([^"]+)"', code(path), re.M)
-    beside = [(path.parent / name).resolve() for name in names]
-    found = [
-        near if near.exists() else CSRC / name for near, name in zip(beside, names, strict=True)
-    ]
+    beside = {name: (path.parent / name).resolve() for name in names}
+    found = [near if near.exists() else CSRC / name for name, near in beside.items()]
     return [included.relative_to(CSRC).as_posix() for included in found]
 
 
