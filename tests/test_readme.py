@@ -42,7 +42,7 @@ def test_python(program: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("script", USES)
 def test_shell(script: str, tmp_path: Path) -> None:
     frame = load_breast_cancer(as_frame=True).frame.rename(columns={"target": "COLUMN"})
-    frame.to_csv(tmp_path / "FILE.csv", index=False)
+    frame.sample(150, random_state=0).to_csv(tmp_path / "FILE.csv", index=False)
     here = Path(sys.executable).parent
     assert run("bash", "-euc", script, cwd=tmp_path, path=here)
 
