@@ -24,7 +24,7 @@ int fbp_pace_threads(fbp_pace *p, int limit)
     if (p->chunks_to_trial-- <= 0 && p->cost[p->best] > 0) {
         p->direction = -p->direction;
         const int level = p->best + p->direction;
-        if (level >= 0 && !is_last_level(p, level - 1))
+        if (level == 0 || (level > 0 && !is_last_level(p, level - 1)))
             p->trial = level;
         p->chunks_to_trial = p->interval;
     }
