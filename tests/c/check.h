@@ -70,10 +70,7 @@ static inline double random_between(double low, double high)
     return low + (high - low) * random_unit();
 }
 
-static inline int64_t random_below(int64_t n)
-{
-    return (int64_t)(random_bits() % (uint64_t)n);
-}
+static inline int64_t random_below(int64_t n) { return (int64_t)(random_bits() % (uint64_t)n); }
 
 /*
  * A buffer of n reals whose end lies flush against a page that may not be touched, and before which
@@ -102,7 +99,8 @@ static inline buffer buffer_of_bytes(size_t bytes)
     const size_t body = (bytes + page - 1) / page * page + page;
     b.mapped_bytes = body + page;
     b.front_bytes = body - bytes;
-    b.mapping = mmap(NULL, b.mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    b.mapping =
+        mmap(NULL, b.mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (b.mapping == MAP_FAILED || mprotect(b.mapping + body, page, PROT_NONE) != 0) {
         perror("mmap");
         exit(2);
@@ -151,20 +149,14 @@ static inline double rounded(int real, double value)
 }
 
 /* Half the distance from 1 to the next real: the relative error of one rounding. */
-static inline double unit_roundoff(int real)
-{
-    return real == FBP_F32 ? 0x1p-24 : 0x1p-53;
-}
+static inline double unit_roundoff(int real) { return real == FBP_F32 ? 0x1p-24 : 0x1p-53; }
 
 static inline int same_bits(double a, double b)
 {
     return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
 }
 
-static inline const char *real_name(int real)
-{
-    return real == FBP_F32 ? "f32" : "f64";
-}
+static inline const char *real_name(int real) { return real == FBP_F32 ? "f32" : "f64"; }
 
 /* Subnormals are zero inside the core; a test that calls kernels itself says so first. */
 static inline void flush_subnormals(void)

@@ -25,8 +25,7 @@ static inline int families_of(int real, family out[FBP_N_ISAS])
     int n = 0;
     for (int isa = 0; isa < FBP_N_ISAS; isa++) {
         const fbp_kernels *table = fbp_kernels_find(isa, real);
-        if (table)
-            out[n++] = (family){table, isa};
+        if (table) out[n++] = (family){table, isa};
     }
     CHECK(n > 0 && out[0].isa == FBP_ISA_REF, "ref is missing");
     return n;
@@ -151,8 +150,7 @@ static inline void check_close(const char *what, int64_t n, const double *actual
     for (int64_t i = 0; i < n; i++) {
         zeros += actual[i] == 0;
         expected_zeros += expected[i] == 0;
-        if (fabs(actual[i] - expected[i]) <= tolerance[i])
-            continue;
+        if (fabs(actual[i] - expected[i]) <= tolerance[i]) continue;
         first = wrong++ ? first : i;
     }
     CHECK(wrong == 0, "%s: %lld of %lld wrong, first [%lld] = %.9g, expected %.9g ± %.3g", what,
@@ -166,8 +164,7 @@ static inline void check_same(const char *what, int64_t n, const double *actual,
 {
     int64_t wrong = 0, first = -1;
     for (int64_t i = 0; i < n; i++)
-        if (!same_bits(actual[i], ref[i]))
-            first = wrong++ ? first : i;
+        if (!same_bits(actual[i], ref[i])) first = wrong++ ? first : i;
     CHECK(wrong == 0, "%s: %lld of %lld differ from ref, first [%lld] = %a, ref %a", what,
           (long long)wrong, (long long)n, (long long)first, first < 0 ? 0 : actual[first],
           first < 0 ? 0 : ref[first]);
@@ -176,10 +173,14 @@ static inline void check_same(const char *what, int64_t n, const double *actual,
 static inline exact exact_activation(int activation, exact z)
 {
     switch (activation) {
-    case FBP_ACT_LOGISTIC: return 1 / (1 + expl(-z));
-    case FBP_ACT_TANH: return tanhl(z);
-    case FBP_ACT_RELU: return z > 0 ? z : 0;
-    default: return z;
+    case FBP_ACT_LOGISTIC:
+        return 1 / (1 + expl(-z));
+    case FBP_ACT_TANH:
+        return tanhl(z);
+    case FBP_ACT_RELU:
+        return z > 0 ? z : 0;
+    default:
+        return z;
     }
 }
 
@@ -187,10 +188,14 @@ static inline exact exact_activation(int activation, exact z)
 static inline exact exact_derivative(int activation, exact a)
 {
     switch (activation) {
-    case FBP_ACT_LOGISTIC: return a * (1 - a);
-    case FBP_ACT_TANH: return 1 - a * a;
-    case FBP_ACT_RELU: return a > 0;
-    default: return 1;
+    case FBP_ACT_LOGISTIC:
+        return a * (1 - a);
+    case FBP_ACT_TANH:
+        return 1 - a * a;
+    case FBP_ACT_RELU:
+        return a > 0;
+    default:
+        return 1;
     }
 }
 

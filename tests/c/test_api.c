@@ -5,34 +5,45 @@
  */
 #include "trainer.h"
 
-static const fbp_step usual = {.alpha = 0.1, .learning_rate = 0.01, .momentum = 0.9, .beta_1 = 0.9,
-                               .beta_2 = 0.999, .epsilon = 1e-8};
+static const fbp_step usual = {.alpha = 0.1,
+                               .learning_rate = 0.01,
+                               .momentum = 0.9,
+                               .beta_1 = 0.9,
+                               .beta_2 = 0.999,
+                               .epsilon = 1e-8};
 
 static problem usual_problem(int loss, int solver)
 {
-    return (problem){.n_layers = 2, .activation = FBP_ACT_TANH, .loss = loss, .solver = solver,
-                     .real = FBP_F64, .units = {20, 40, 3}, .n_rows = 100, .step = usual};
+    return (problem){.n_layers = 2,
+                     .activation = FBP_ACT_TANH,
+                     .loss = loss,
+                     .solver = solver,
+                     .real = FBP_F64,
+                     .units = {20, 40, 3},
+                     .n_rows = 100,
+                     .step = usual};
 }
 
 /* Creation: one wrong thing at a time. */
 static void test_specs(void)
 {
-    const int64_t units[] = {5, 4, 3}, zero[] = {5, 0, 3}, negative[] = {-5, 4, 3}, one[] = {5, 4, 1};
+    const int64_t units[] = {5, 4, 3}, zero[] = {5, 0, 3}, negative[] = {-5, 4, 3},
+                  one[] = {5, 4, 1};
     const int32_t activations[] = {FBP_ACT_TANH}, unknown[] = {FBP_N_ACTIVATIONS}, below[] = {-1};
-    const fbp_spec good = {2, units, activations, FBP_LOSS_LOG_LOSS, FBP_SOLVER_ADAM, FBP_F32,
-                           FBP_ISA_REF, 2, 10};
+    const fbp_spec good = {
+        2, units, activations, FBP_LOSS_LOG_LOSS, FBP_SOLVER_ADAM, FBP_F32, FBP_ISA_REF, 2, 10};
     fbp_net *net = NULL;
     CHECK(fbp_net_create(&good, &net) == FBP_OK && net, "a good spec");
     fbp_net_destroy(net);
     fbp_net_destroy(NULL);
 
-#define BAD(expected, ...)                                                                         \
-    do {                                                                                           \
-        fbp_spec bad = good;                                                                       \
-        __VA_ARGS__;                                                                               \
-        net = (fbp_net *)&bad; /* must become NULL */                                              \
-        CHECK(fbp_net_create(&bad, &net) == (expected), "%s", #__VA_ARGS__);                       \
-        CHECK(net == NULL, "%s: a net on failure", #__VA_ARGS__);                                  \
+#define BAD(expected, ...)                                                   \
+    do {                                                                     \
+        fbp_spec bad = good;                                                 \
+        __VA_ARGS__;                                                         \
+        net = (fbp_net *)&bad; /* must become NULL */                        \
+        CHECK(fbp_net_create(&bad, &net) == (expected), "%s", #__VA_ARGS__); \
+        CHECK(net == NULL, "%s: a net on failure", #__VA_ARGS__);            \
     } while (0)
     BAD(FBP_EINVAL, bad.n_layers = 0);
     BAD(FBP_EINVAL, bad.n_layers = -1);
@@ -51,15 +62,20 @@ static void test_specs(void)
     BAD(FBP_EINVAL, bad.max_rows = -1);
     BAD(FBP_EISA, bad.isa = FBP_N_ISAS);
     BAD(FBP_EISA, bad.isa = -1);
-    const int64_t most = INT64_MAX, giant[][3] = {{most, 4, 3}, {5, most, 3}, {5, 4, most},
-        {most, most, most}, {INT64_C(1) << 32, INT64_C(1) << 32, 3}, {INT64_C(1) << 61, 2, 3},
-        {3, INT64_C(1) << 39, INT64_C(1) << 39}};
+    const int64_t most = INT64_MAX, giant[][3] = {{most, 4, 3},
+                                                  {5, most, 3},
+                                                  {5, 4, most},
+                                                  {most, most, most},
+                                                  {INT64_C(1) << 32, INT64_C(1) << 32, 3},
+                                                  {INT64_C(1) << 61, 2, 3},
+                                                  {3, INT64_C(1) << 39, INT64_C(1) << 39}};
     for (size_t i = 0; i < sizeof giant / sizeof *giant; i++) {
         BAD(FBP_ENOMEM, bad.units = giant[i]);
         BAD(FBP_ENOMEM, bad.units = giant[i], bad.max_rows = 0);
     }
     BAD(FBP_ENOMEM, bad.n_threads = INT32_MAX, bad.max_rows = most);
-    CHECK(fbp_net_create(NULL, &net) == FBP_EINVAL && fbp_net_create(&good, NULL) == FBP_EINVAL, "NULL");
+    CHECK(fbp_net_create(NULL, &net) == FBP_EINVAL && fbp_net_create(&good, NULL) == FBP_EINVAL,
+          "NULL");
 }
 
 /* Everything a call must refuse, with the weights unchanged. */
@@ -83,18 +99,19 @@ static void test_data(int loss)
     indptr[100] = 100;
     const fbp_matrix csr = {100, 20, FBP_F64, 32, s.x, 0, indices, indptr};
 
-#define REFUSED(change)                                                                            \
-    do {                                                                                           \
-        fbp_data bad = good;                                                                       \
-        int64_t n_order = 3, batch_rows = 50;                                                      \
-        const int64_t *rows = order;                                                               \
-        const fbp_step *step = &usual;                                                             \
-        fbp_progress *out = &progress;                                                             \
-        fbp_net *own = net;                                                                        \
-        change;                                                                                    \
-        CHECK(fbp_train(own, &bad, rows, n_order, batch_rows, step, out) == FBP_EINVAL, "%s", #change); \
-        net_parameters(&p, net, after);                                                            \
-        CHECK(memcmp(before, after, bytes) == 0, "%s: weights changed", #change);                  \
+#define REFUSED(change)                                                                       \
+    do {                                                                                      \
+        fbp_data bad = good;                                                                  \
+        int64_t n_order = 3, batch_rows = 50;                                                 \
+        const int64_t *rows = order;                                                          \
+        const fbp_step *step = &usual;                                                        \
+        fbp_progress *out = &progress;                                                        \
+        fbp_net *own = net;                                                                   \
+        change;                                                                               \
+        CHECK(fbp_train(own, &bad, rows, n_order, batch_rows, step, out) == FBP_EINVAL, "%s", \
+              #change);                                                                       \
+        net_parameters(&p, net, after);                                                       \
+        CHECK(memcmp(before, after, bytes) == 0, "%s: weights changed", #change);             \
     } while (0)
     REFUSED(own = NULL);
     REFUSED(step = NULL);
@@ -156,7 +173,8 @@ static void test_other_calls(void)
     fbp_net *net = net_of(&t, FBP_ISA_REF, 1, 100), *smaller = net_of(&t, FBP_ISA_REF, 1, 99);
     p.solver = FBP_SOLVER_ADAM;
     fbp_net *adam = net_of(&t, FBP_ISA_REF, 1, 100), *predictor = net_of(&t, FBP_ISA_REF, 1, 0);
-    CHECK(fbp_train(net, &data, NULL, 100, 50, &usual, &progress) == FBP_EINVAL, "train by gradient");
+    CHECK(fbp_train(net, &data, NULL, 100, 50, &usual, &progress) == FBP_EINVAL,
+          "train by gradient");
     CHECK(fbp_train(predictor, &data, NULL, 100, 1, &usual, &progress) == FBP_EINVAL, "no batches");
     CHECK(fbp_loss_gradient(adam, &data, &usual, &loss, grad) == FBP_EINVAL, "gradient of adam");
     CHECK(fbp_loss_gradient(smaller, &data, &usual, &loss, grad) == FBP_EINVAL, "too many rows");
@@ -167,7 +185,8 @@ static void test_other_calls(void)
     CHECK(fbp_loss_gradient(net, &weightless, &usual, &loss, grad) == FBP_EINVAL, "no weight");
     for (int i = 0; i < 100; i++)
         none[i] = 1e-310; /* subnormal: zero inside the core */
-    CHECK(fbp_loss_gradient(net, &weightless, &usual, &loss, grad) == FBP_EINVAL, "subnormal weights");
+    CHECK(fbp_loss_gradient(net, &weightless, &usual, &loss, grad) == FBP_EINVAL,
+          "subnormal weights");
     CHECK(loss == 7 && grad[0] == 0, "changed on failure");
 
     fbp_matrix narrow = data.x;
@@ -177,8 +196,10 @@ static void test_other_calls(void)
     CHECK(fbp_predict(net, &narrow, 0, NULL, NULL, FBP_F64, out) == FBP_EINVAL, "narrow x");
     CHECK(fbp_predict(net, &data.x, 0, NULL, NULL, 2, out) == FBP_EINVAL, "type of out");
     CHECK(fbp_predict(net, &data.x, 0, NULL, NULL, FBP_F64, NULL) == FBP_EINVAL, "no out");
-    CHECK(fbp_predict(predictor, &data.x, 0, NULL, NULL, FBP_F64, out) == FBP_OK && out[299] != 0, "predict");
-    fbp_net_destroy(net), fbp_net_destroy(smaller), fbp_net_destroy(adam), fbp_net_destroy(predictor);
+    CHECK(fbp_predict(predictor, &data.x, 0, NULL, NULL, FBP_F64, out) == FBP_OK && out[299] != 0,
+          "predict");
+    fbp_net_destroy(net), fbp_net_destroy(smaller), fbp_net_destroy(adam),
+        fbp_net_destroy(predictor);
     free(grad);
     samples_free(&s);
     trainer_free(&t);
@@ -191,12 +212,15 @@ static void test_state(void)
     trainer t = trainer_new(&p);
     fbp_net *net = net_of(&t, fbp_isa_best(), 1, 10);
     double w[800], b[40];
-    CHECK(fbp_net_get_layer(net, 0, w, b) == FBP_OK && memcmp(w, t.w[0], sizeof w) == 0
-              && memcmp(b, t.b[0], sizeof b) == 0, "layer 0");
-    CHECK(fbp_net_get_moment(net, 0, 1, w, b) == FBP_OK && w[799] == 0 && b[39] == 0, "fresh moments");
+    CHECK(fbp_net_get_layer(net, 0, w, b) == FBP_OK && memcmp(w, t.w[0], sizeof w) == 0 &&
+              memcmp(b, t.b[0], sizeof b) == 0,
+          "layer 0");
+    CHECK(fbp_net_get_moment(net, 0, 1, w, b) == FBP_OK && w[799] == 0 && b[39] == 0,
+          "fresh moments");
     CHECK(fbp_net_set_moment(net, 0, 1, t.w[0], t.b[0]) == FBP_OK, "set_moment");
-    CHECK(fbp_net_get_moment(net, 0, 1, w, b) == FBP_OK && memcmp(w, t.w[0], sizeof w) == 0
-              && memcmp(b, t.b[0], sizeof b) == 0, "moment 1");
+    CHECK(fbp_net_get_moment(net, 0, 1, w, b) == FBP_OK && memcmp(w, t.w[0], sizeof w) == 0 &&
+              memcmp(b, t.b[0], sizeof b) == 0,
+          "moment 1");
     CHECK(fbp_net_get_moment(net, 0, 0, w, b) == FBP_OK && w[799] == 0, "moment 0 is another");
     static const int layers[] = {-1, 2}, moments[] = {-1, 2};
     for (int i = 0; i < 2; i++) {
@@ -209,7 +233,8 @@ static void test_state(void)
     }
     CHECK(fbp_net_set_layer(net, 0, NULL, b) == FBP_EINVAL, "no coef");
     CHECK(fbp_net_get_layer(NULL, 0, w, b) == FBP_EINVAL, "no net");
-    CHECK(fbp_net_set_step_count(net, 7, 0.9, 0.999) == FBP_OK && fbp_net_get_step_count(net) == 7, "count");
+    CHECK(fbp_net_set_step_count(net, 7, 0.9, 0.999) == FBP_OK && fbp_net_get_step_count(net) == 7,
+          "count");
     CHECK(fbp_net_set_step_count(net, -1, 0.9, 0.999) == FBP_EINVAL, "negative count");
     fbp_net_destroy(net);
     trainer_free(&t);
@@ -225,10 +250,12 @@ static void test_names(void)
         CHECK(fbp_status_text(status) && *fbp_status_text(status), "text of status %d", status);
     static const int out[] = {-1, 1000};
     for (int i = 0; i < 2; i++)
-        CHECK(!fbp_activation_name(out[i]) && !fbp_loss_name(out[i]) && !fbp_solver_name(out[i])
-                  && !fbp_isa_name(out[i]) && !fbp_status_text(out[i]) && !fbp_isa_available(out[i])
-                  && !fbp_solver_n_moments(out[i]) && !fbp_loss_takes_codes(out[i]), "id %d", out[i]);
-    CHECK(fbp_solver_n_moments(FBP_SOLVER_ADAM) == 2 && fbp_solver_n_moments(FBP_SOLVER_SGD) == 1, "moments");
+        CHECK(!fbp_activation_name(out[i]) && !fbp_loss_name(out[i]) && !fbp_solver_name(out[i]) &&
+                  !fbp_isa_name(out[i]) && !fbp_status_text(out[i]) && !fbp_isa_available(out[i]) &&
+                  !fbp_solver_n_moments(out[i]) && !fbp_loss_takes_codes(out[i]),
+              "id %d", out[i]);
+    CHECK(fbp_solver_n_moments(FBP_SOLVER_ADAM) == 2 && fbp_solver_n_moments(FBP_SOLVER_SGD) == 1,
+          "moments");
     CHECK(fbp_isa_available(FBP_ISA_REF) && fbp_isa_available(fbp_isa_best()), "families");
 }
 

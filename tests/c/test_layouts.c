@@ -68,7 +68,8 @@ static void test_gather_dense(const family *f, int real, int x_real, int64_t n_c
     for (int64_t r = 0; r < ROWS; r++)
         for (int64_t c = 0; c < n_cols; c++)
             put(&data, r * ld + c, x[r * n_cols + c]);
-    const fbp_matrix m = {.n_rows = ROWS, .n_cols = n_cols, .real = x_real, .data = data.data, .ld = ld};
+    const fbp_matrix m = {
+        .n_rows = ROWS, .n_cols = n_cols, .real = x_real, .data = data.data, .ld = ld};
     for (int ordered = 0; ordered < 2; ordered++) {
         panels out = panels_new(k, real, 20, n_cols);
         const int64_t rows = ordered ? 5 : 19, first = ordered ? 0 : ROWS - 19;
@@ -87,8 +88,7 @@ static int64_t sparsify(double *x, int64_t n_cols, buffer *data, int64_t *column
     for (int64_t r = 0; r < ROWS; r++) {
         starts[r] = n;
         for (int64_t c = n_cols; c-- > 0;) {
-            if (random_below(3) != 0)
-                x[r * n_cols + c] = 0;
+            if (random_below(3) != 0) x[r * n_cols + c] = 0;
             for (int half = 0; half < 2 && x[r * n_cols + c] != 0; half++) {
                 put(data, n, x[r * n_cols + c] / 2);
                 columns[n++] = c;
@@ -107,15 +107,21 @@ static void test_gather_csr(const family *f, int real, int x_real, int64_t n_col
     buffer data = buffer_new(x_real, 2 * ROWS * n_cols);
     int64_t *columns = malloc(sizeof(int64_t) * (size_t)(2 * ROWS * n_cols)), starts[ROWS + 1];
     const int64_t n = sparsify(x, n_cols, &data, columns, starts);
-    buffer indices = buffer_of_bytes((size_t)(n * bits / 8)), indptr = buffer_of_bytes((ROWS + 1) * (size_t)bits / 8);
+    buffer indices = buffer_of_bytes((size_t)(n * bits / 8)),
+           indptr = buffer_of_bytes((ROWS + 1) * (size_t)bits / 8);
     for (int64_t i = 0; i < n; i++)
         bits == 32 ? (void)(((int32_t *)indices.data)[i] = (int32_t)columns[i])
                    : (void)(((int64_t *)indices.data)[i] = columns[i]);
     for (int64_t r = 0; r <= ROWS; r++)
         bits == 32 ? (void)(((int32_t *)indptr.data)[r] = (int32_t)starts[r])
                    : (void)(((int64_t *)indptr.data)[r] = starts[r]);
-    const fbp_matrix m = {.n_rows = ROWS, .n_cols = n_cols, .real = x_real, .index_bits = bits,
-                          .data = data.data, .indices = indices.data, .indptr = indptr.data};
+    const fbp_matrix m = {.n_rows = ROWS,
+                          .n_cols = n_cols,
+                          .real = x_real,
+                          .index_bits = bits,
+                          .data = data.data,
+                          .indices = indices.data,
+                          .indptr = indptr.data};
     for (int ordered = 0; ordered < 2; ordered++) {
         panels out = panels_new(k, real, 20, n_cols);
         const int64_t rows = ordered ? 5 : 19, first = ordered ? 0 : ROWS - 19;

@@ -26,25 +26,26 @@ static void exact_link(int loss, int64_t n, const double *z, exact *o)
         largest = fmaxl(largest, (exact)z[c]);
     for (int64_t c = 0; c < n; c++)
         switch (loss) {
-        case FBP_LOSS_BINARY_LOG_LOSS: o[c] = 1 / (1 + expl(-(exact)z[c])); break;
-        case FBP_LOSS_POISSON: o[c] = expl((exact)z[c]); break;
-        case FBP_LOSS_LOG_LOSS: sum += o[c] = expl((exact)z[c] - largest); break;
-        default: o[c] = (exact)z[c];
+        case FBP_LOSS_BINARY_LOG_LOSS:
+            o[c] = 1 / (1 + expl(-(exact)z[c]));
+            break;
+        case FBP_LOSS_POISSON:
+            o[c] = expl((exact)z[c]);
+            break;
+        case FBP_LOSS_LOG_LOSS:
+            sum += o[c] = expl((exact)z[c] - largest);
+            break;
+        default:
+            o[c] = (exact)z[c];
         }
     for (int64_t c = 0; c < n && loss == FBP_LOSS_LOG_LOSS; c++)
         o[c] /= sum;
 }
 
-static exact clipped(exact p)
-{
-    return fminl(fmaxl(p, EPSILON), 1 - EPSILON);
-}
+static exact clipped(exact p) { return fminl(fmaxl(p, EPSILON), 1 - EPSILON); }
 
 /* The sum over n outputs, and z − max z, whose rounding exp feels in full. */
-static exact softmax_roundings(const problem *p)
-{
-    return (exact)p->n + 8 + 2 * (exact)p->range;
-}
+static exact softmax_roundings(const problem *p) { return (exact)p->n + 8 + 2 * (exact)p->range; }
 
 /* One output's share of the row's loss, and what rounding of o may do to it. */
 static exact exact_term(const problem *p, exact o, exact z, exact y, exact *error)
@@ -85,8 +86,10 @@ static void oracle(const problem *p, const double *z, const double *y, const dou
             prediction[at] = (double)o[c];
             delta[at] = (double)((o[c] - (exact)y[at]) * w);
             const exact terms = p->loss == FBP_LOSS_LOG_LOSS ? softmax_roundings(p) : 8;
-            tolerance[0][at] = p->loss == FBP_LOSS_SQUARED_ERROR ? 0 : (double)(terms * u * o[c]) + 1e-37;
-            tolerance[1][at] = (double)((terms * u * (fabsl(o[c]) + fabsl((exact)y[at])) + 1e-37L) * w);
+            tolerance[0][at] =
+                p->loss == FBP_LOSS_SQUARED_ERROR ? 0 : (double)(terms * u * o[c]) + 1e-37;
+            tolerance[1][at] =
+                (double)((terms * u * (fabsl(o[c]) + fabsl((exact)y[at])) + 1e-37L) * w);
             sum += term, size += fabsl(term), error += own;
         }
         loss[r] = (double)(sum * w);
@@ -126,8 +129,7 @@ static void run(const family *f, const problem *p, const double *z, const double
         else
             k->loss[p->loss](p->rows, p->n, own, panel.stride, targets.data,
                              weights ? w.data : NULL, row_loss.data);
-        if (p->n > 1)
-            panels_read(&panel, p->rows, out);
+        if (p->n > 1) panels_read(&panel, p->rows, out);
         for (int64_t r = 0; p->n == 1 && r < p->rows; r++)
             out[r] = get(&column, r);
         buffer_free(&panel.b);
@@ -192,13 +194,11 @@ int main(void)
             static const int64_t outputs[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 48, 49, 100};
             for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
                 for (int weighted = 0; weighted < 2; weighted++) {
-                    if (outputs[i] == 1 && fbp_loss_takes_codes(loss))
-                        continue;
+                    if (outputs[i] == 1 && fbp_loss_takes_codes(loss)) continue;
                     problem p = {1 + random_below(40), outputs[i], real, loss, weighted, 5};
                     test_loss(&p);
                     p.range = 80;
-                    if (loss != FBP_LOSS_SQUARED_ERROR)
-                        test_loss(&p);
+                    if (loss != FBP_LOSS_SQUARED_ERROR) test_loss(&p);
                 }
         }
     return check_done("losses");

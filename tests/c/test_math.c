@@ -17,19 +17,13 @@ typedef struct {
     exact (*of)(exact);
 } function;
 
-static exact exact_logistic(exact x)
-{
-    return 1 / (1 + expl(-x));
-}
+static exact exact_logistic(exact x) { return 1 / (1 + expl(-x)); }
 
 /* In the order of fbp_kernels.math. */
 static const function functions[] = {
     {"exp", 1, expl}, {"log", 1, logl}, {"tanh", 2, tanhl}, {"logistic", 2, exact_logistic}};
 
-static double smallest_normal(int real)
-{
-    return real == FBP_F32 ? (double)FLT_MIN : DBL_MIN;
-}
+static double smallest_normal(int real) { return real == FBP_F32 ? (double)FLT_MIN : DBL_MIN; }
 
 static double flushed(int real, double x)
 {
@@ -42,12 +36,9 @@ static double ulp_error(int real, exact value, double y)
     const int digits = real == FBP_F32 ? FLT_MANT_DIG : DBL_MANT_DIG;
     const exact least = (exact)smallest_normal(real);
     const double largest = real == FBP_F32 ? (double)FLT_MAX : DBL_MAX;
-    if (isnan(value) || isnan(y))
-        return isnan(value) && isnan(y) ? 0 : INFINITY;
-    if (isinf(y))
-        return (value > 0) == (y > 0) && fabsl(value) > (exact)largest ? 0 : INFINITY;
-    if (isinf(value))
-        return INFINITY;
+    if (isnan(value) || isnan(y)) return isnan(value) && isnan(y) ? 0 : INFINITY;
+    if (isinf(y)) return (value > 0) == (y > 0) && fabsl(value) > (exact)largest ? 0 : INFINITY;
+    if (isinf(value)) return INFINITY;
     /* Under the smallest normal number the result is zero; at it, rounding may go either way. */
     if (fabsl(value) < least)
         return y == 0 || fabsl(value) > least * (1 - (exact)unit_roundoff(real)) ? 0 : INFINITY;
@@ -70,8 +61,7 @@ static double test_block(int real, int f, int64_t n, const buffer *x)
             for (int64_t j = 0; j < n; j++) {
                 const exact value = functions[f].of((exact)flushed(real, get(x, j)));
                 const double error = ulp_error(real, value, get(&y, j));
-                if (error <= worst)
-                    continue;
+                if (error <= worst) continue;
                 worst = error, worst_x = get(x, j), worst_y = get(&y, j);
             }
         else {
@@ -79,7 +69,8 @@ static double test_block(int real, int f, int64_t n, const buffer *x)
             for (int64_t j = 0; j < n; j++)
                 different += !same_bits(get(&y, j), get(&ref, j));
             CHECK(different == 0, "%s %s %s: %lld of %lld differ from ref", functions[f].name,
-                  fbp_isa_name(families[i].isa), real_name(real), (long long)different, (long long)n);
+                  fbp_isa_name(families[i].isa), real_name(real), (long long)different,
+                  (long long)n);
             buffer_free(&y);
         }
     }
@@ -94,11 +85,15 @@ static double argument(int real, int64_t i)
 {
     const double range = real == FBP_F32 ? 110 : 760;
     switch (i % 4) {
-    case 0: return random_between(-range, range);
-    case 1: return random_between(-4, 4);
-    case 2: return ldexp(random_between(-2, 2), (int)random_below(real == FBP_F32 ? 254 : 2044)
-                                                    - (real == FBP_F32 ? 126 : 1022));
-    default: return 1 + ldexp(random_between(-1, 1), -(int)random_below(real == FBP_F32 ? 22 : 50));
+    case 0:
+        return random_between(-range, range);
+    case 1:
+        return random_between(-4, 4);
+    case 2:
+        return ldexp(random_between(-2, 2), (int)random_below(real == FBP_F32 ? 254 : 2044) -
+                                                (real == FBP_F32 ? 126 : 1022));
+    default:
+        return 1 + ldexp(random_between(-1, 1), -(int)random_below(real == FBP_F32 ? 22 : 50));
     }
 }
 
@@ -166,7 +161,8 @@ static void test_special(int real)
                 CHECK(plain ? fabs(actual / value - 1) < 4 * unit_roundoff(real)
                             : same_bits(actual, value),
                       "%s %s %s: at %g gave %g, expected %g", functions[f].name,
-                      fbp_isa_name(families[i].isa), real_name(real), special[row][0], actual, value);
+                      fbp_isa_name(families[i].isa), real_name(real), special[row][0], actual,
+                      value);
                 buffer_free(&x);
                 buffer_free(&y);
             }
@@ -197,7 +193,6 @@ int main(int argc, char **argv)
         test_tanh_is_odd(real);
         test_sample(real, 100);
     }
-    if (argc > 1 && strcmp(argv[1], "--exhaustive") == 0)
-        test_every_float();
+    if (argc > 1 && strcmp(argv[1], "--exhaustive") == 0) test_every_float();
     return check_done("math");
 }

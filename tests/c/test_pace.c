@@ -10,8 +10,8 @@
 typedef double machine(int n_threads); /* ns per row */
 
 static double scales_well(int n) { return 8000.0 / n; }
-static double too_small(int n) { return 100.0 * n; }           /* every thread more costs */
-static double two_cores(int n) { return n == 2 ? 400 : 800; }  /* of four logical ones */
+static double too_small(int n) { return 100.0 * n; }          /* every thread more costs */
+static double two_cores(int n) { return n == 2 ? 400 : 800; } /* of four logical ones */
 
 /* All threads wait for the one whose core is taken, so that using every core is three times slower. */
 static int n_cores;
@@ -30,11 +30,9 @@ static int settle(fbp_pace *pace, machine *cost, int limit, int most)
         const int64_t rows = fbp_pace_rows(pace, 10);
         CHECK(rows >= 10 && rows % 10 == 0, "%lld rows", (long long)rows);
         fbp_pace_report(pace, rows, (int64_t)(cost(n) * (double)rows));
-        if (pace->trial != pace->best)
-            continue;
+        if (pace->trial != pace->best) continue;
         good = cost(n) <= 1.01 * lowest ? good + 1 : 0;
-        if (good == 30)
-            return chunk + 1;
+        if (good == 30) return chunk + 1;
     }
     return -1;
 }

@@ -26,8 +26,9 @@ static void describe(const char *product, const problem *p, int isa)
 }
 
 /* The exact result and what rounding may do to it; b and a may be NULL. */
-static void oracle(const problem *p, const double *left, const double *right, int right_is_transposed,
-                   const double *b, const double *a, double *expected, double *tolerance)
+static void oracle(const problem *p, const double *left, const double *right,
+                   int right_is_transposed, const double *b, const double *a, double *expected,
+                   double *tolerance)
 {
     const exact u = (exact)unit_roundoff(p->real);
     for (int64_t r = 0; r < p->rows; r++)
@@ -47,17 +48,17 @@ static void oracle(const problem *p, const double *left, const double *right, in
                 value = exact_activation(p->activation, sum);
             }
             expected[at] = (double)value;
-            tolerance[at] = (double)((exact)(p->k + 4) * u * size * slope + 4 * u * fabsl(value)
-                                     + (a ? 2 * u * fabsl(sum) : 0));
-            if (p->kind == INTEGERS && p->activation == FBP_ACT_IDENTITY)
-                tolerance[at] = 0;
+            tolerance[at] = (double)((exact)(p->k + 4) * u * size * slope + 4 * u * fabsl(value) +
+                                     (a ? 2 * u * fabsl(sum) : 0));
+            if (p->kind == INTEGERS && p->activation == FBP_ACT_IDENTITY) tolerance[at] = 0;
         }
 }
 
 /* Where an activation's outputs lie, for the derivative. */
 static double *activations_of(const problem *p)
 {
-    double *a = matrix_random(p->real, p->rows * p->n, p->activation == FBP_ACT_LOGISTIC ? UNIT : REALS);
+    double *a =
+        matrix_random(p->real, p->rows * p->n, p->activation == FBP_ACT_LOGISTIC ? UNIT : REALS);
     for (int64_t i = 0; p->activation == FBP_ACT_RELU && i < p->rows * p->n; i++)
         a[i] = a[i] > 0 ? a[i] : 0;
     return a;
@@ -103,8 +104,8 @@ static void run_backward(const family *f, const problem *p, const double *delta,
         buffer column = vector_new(k, p->real, w, p->n, 0), d = buffer_new(p->real, rows);
         for (int64_t r = 0; r < p->rows; r++)
             put(&d, r, delta[r]);
-        k->backward_column[p->activation](rows, p->n, 1, d.data, 0, column.data, in.b.data, in.stride,
-                                          out.b.data);
+        k->backward_column[p->activation](rows, p->n, 1, d.data, 0, column.data, in.b.data,
+                                          in.stride, out.b.data);
         buffer_free(&column);
         buffer_free(&d);
     } else {
@@ -154,17 +155,14 @@ static void test_shape(int real, int64_t rows, int64_t n, int64_t k)
 {
     for (int activation = 0; activation < FBP_N_ACTIVATIONS; activation++)
         for (int kind = REALS; kind <= INTEGERS; kind++) {
-            if (kind == INTEGERS && activation != FBP_ACT_IDENTITY)
-                continue;
+            if (kind == INTEGERS && activation != FBP_ACT_IDENTITY) continue;
             problem p = {rows, n, k, real, activation, 0, (filling)kind};
             test_product(&p, 0);
             test_product(&p, 1);
             problem forward = {rows, 1, k, real, FBP_ACT_IDENTITY, 1, (filling)kind};
-            if (activation == FBP_ACT_IDENTITY && n == 1)
-                test_product(&forward, 0);
+            if (activation == FBP_ACT_IDENTITY && n == 1) test_product(&forward, 0);
             problem backward = {rows, n, 1, real, activation, 1, (filling)kind};
-            if (k == 1)
-                test_product(&backward, 1);
+            if (k == 1) test_product(&backward, 1);
         }
 }
 
@@ -175,8 +173,7 @@ static int sizes_about(const fbp_kernels *k, int64_t out[])
     const int64_t sizes[] = {1, 2, lanes - 1, lanes + 1, nr - 1, nr, nr + 1, 2 * nr + lanes + 1};
     int n = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        if (sizes[i] > (n > 0 ? out[n - 1] : 0))
-            out[n++] = sizes[i];
+        if (sizes[i] > (n > 0 ? out[n - 1] : 0)) out[n++] = sizes[i];
     return n;
 }
 

@@ -5,19 +5,26 @@
  */
 #include "trainer.h"
 
-static const fbp_step usual = {.alpha = 0.1, .learning_rate = 0.01, .momentum = 0.9, .beta_1 = 0.9,
-                               .beta_2 = 0.999, .epsilon = 1e-8};
+static const fbp_step usual = {.alpha = 0.1,
+                               .learning_rate = 0.01,
+                               .momentum = 0.9,
+                               .beta_1 = 0.9,
+                               .beta_2 = 0.999,
+                               .epsilon = 1e-8};
 
 static problem usual_problem(int loss, int solver)
 {
-    return (problem){.n_layers = 2, .activation = FBP_ACT_TANH, .loss = loss, .solver = solver,
-                     .real = FBP_F64, .units = {20, 40, 3}, .n_rows = 100, .step = usual};
+    return (problem){.n_layers = 2,
+                     .activation = FBP_ACT_TANH,
+                     .loss = loss,
+                     .solver = solver,
+                     .real = FBP_F64,
+                     .units = {20, 40, 3},
+                     .n_rows = 100,
+                     .step = usual};
 }
 
-static int stop_at(void *context)
-{
-    return --*(int *)context == 0;
-}
+static int stop_at(void *context) { return --*(int *)context == 0; }
 
 /* A call stopped at the n-th poll leaves the weights of just the updates it counts. */
 static void test_stop(int n_threads)
@@ -38,7 +45,8 @@ static void test_stop(int n_threads)
     fbp_progress progress, expected;
     fbp_net *net = net_of(&t, fbp_isa_best(), n_threads, 50);
     CHECK(fbp_train(net, &data, order, n_order, 50, &step, &progress) == FBP_ESTOPPED, "stopped");
-    CHECK(polls <= 0 && progress.n_rows > 0 && progress.n_rows < n_order, "stopped by the third poll");
+    CHECK(polls <= 0 && progress.n_rows > 0 && progress.n_rows < n_order,
+          "stopped by the third poll");
     CHECK(progress.n_rows == 50 * progress.n_steps, "whole updates");
     CHECK(fbp_net_get_step_count(net) == progress.n_steps, "step count");
     net_parameters(&p, net, stopped);
@@ -66,7 +74,8 @@ static void test_stop_of_others(void)
     double *out = new_doubles(3 * p.n_rows), *grad = new_doubles(n_parameters(&p)), loss = 7;
     fbp_net *net = net_of(&t, FBP_ISA_REF, 1, p.n_rows);
     int polls = 2;
-    CHECK(fbp_predict(net, &data.x, 0, stop_at, &polls, FBP_F64, out) == FBP_ESTOPPED, "predict stops");
+    CHECK(fbp_predict(net, &data.x, 0, stop_at, &polls, FBP_F64, out) == FBP_ESTOPPED,
+          "predict stops");
     polls = 2;
     fbp_step step = usual;
     step.poll = stop_at, step.poll_context = &polls;
@@ -123,8 +132,7 @@ static void test_floating_point_environment(void)
             CHECK(trained == FBP_OK && predicted == FBP_OK, "mode %x", modes[i]);
             CHECK(left == modes[i], "MXCSR %x became %x", modes[i], left);
             net_parameters(&p, net, i + threads == 1 ? first : weights);
-            if (i + threads == 1)
-                memcpy(weights, first, bytes);
+            if (i + threads == 1) memcpy(weights, first, bytes);
             CHECK(memcmp(first, weights, bytes) == 0, "mode %x changed the weights", modes[i]);
             __builtin_ia32_ldmxcsr(modes[i]);
             const unsigned polled = mode_in_poll(net, &data);

@@ -13,10 +13,10 @@ static char label[200];
 
 static void describe(const problem *p)
 {
-    snprintf(label, sizeof label, "%s %s %s %s, %d layers, %lld → %lld, %lld rows", real_name(p->real),
-             fbp_activation_name(p->activation), fbp_loss_name(p->loss), fbp_solver_name(p->solver),
-             p->n_layers, (long long)p->units[0], (long long)p->units[p->n_layers],
-             (long long)p->n_rows);
+    snprintf(label, sizeof label, "%s %s %s %s, %d layers, %lld → %lld, %lld rows",
+             real_name(p->real), fbp_activation_name(p->activation), fbp_loss_name(p->loss),
+             fbp_solver_name(p->solver), p->n_layers, (long long)p->units[0],
+             (long long)p->units[p->n_layers], (long long)p->n_rows);
 }
 
 /* Largest difference, relative to the largest value. */
@@ -31,10 +31,7 @@ static double relative_difference(int real, const void *actual, const double *ex
     return worst / largest;
 }
 
-static double tolerance_of(const problem *p)
-{
-    return p->real == FBP_F32 ? 2e-4 : 1e-10;
-}
+static double tolerance_of(const problem *p) { return p->real == FBP_F32 ? 2e-4 : 1e-10; }
 
 static void shuffle(int64_t *order, int64_t n)
 {
@@ -69,9 +66,11 @@ static void test_trajectory(const problem *p, int64_t batch_rows, int n_threads)
             const int64_t rows = first + batch_rows < n_order ? batch_rows : n_order - first;
             loss_sum += trainer_batch(&t, &s, order + first, rows) * (double)rows;
         }
-        CHECK(progress.n_rows == n_order && progress.n_steps == t.step_count - before, "%s: progress", label);
+        CHECK(progress.n_rows == n_order && progress.n_steps == t.step_count - before,
+              "%s: progress", label);
         CHECK(fabs(progress.loss_sum - loss_sum) <= tolerance_of(p) * fabs(loss_sum),
-              "%s: epoch %d: loss %.12g, expected %.12g", label, epoch, progress.loss_sum, loss_sum);
+              "%s: epoch %d: loss %.12g, expected %.12g", label, epoch, progress.loss_sum,
+              loss_sum);
     }
     net_parameters(p, net, weights);
     trainer_flatten(p, t.w, t.b, expected);
@@ -85,8 +84,8 @@ static void test_trajectory(const problem *p, int64_t batch_rows, int n_threads)
 }
 
 /* Loss at parameters + h · direction, by the core. */
-static double loss_along(const problem *p, trainer *t, const fbp_data *data, const double *direction,
-                         double h)
+static double loss_along(const problem *p, trainer *t, const fbp_data *data,
+                         const double *direction, double h)
 {
     trainer moved = *t;
     int64_t at = 0;
@@ -124,14 +123,15 @@ static void test_gradient(const problem *p)
     double *expected = new_doubles(n), *direction = new_doubles(n);
     double loss = NAN, slope = 0;
     fbp_net *net = net_of(&t, fbp_isa_best(), 2, p->n_rows);
-    CHECK(fbp_loss_gradient(net, &data, &p->step, &loss, gradient) == FBP_OK, "%s: gradient", label);
+    CHECK(fbp_loss_gradient(net, &data, &p->step, &loss, gradient) == FBP_OK, "%s: gradient",
+          label);
     const double expected_loss = trainer_batch(&t, &s, NULL, p->n_rows);
     trainer_flatten(p, t.gw, t.gb, expected);
     const double difference = relative_difference(p->real, gradient, expected, n);
     CHECK(difference <= (p->real == FBP_F32 ? 1e-5 : 1e-13), "%s: gradient differs by %g", label,
           difference);
-    CHECK(fabs(loss - expected_loss) <= tolerance_of(p) * fabs(expected_loss), "%s: loss %.12g not %.12g",
-          label, loss, expected_loss);
+    CHECK(fabs(loss - expected_loss) <= tolerance_of(p) * fabs(expected_loss),
+          "%s: loss %.12g not %.12g", label, loss, expected_loss);
     /* Squared error of several outputs reports their mean; relu has kinks a difference may cross. */
     const int comparable = p->loss != FBP_LOSS_SQUARED_ERROR || n_out == 1;
     if (p->real == FBP_F64 && comparable && p->activation != FBP_ACT_RELU) {
@@ -140,8 +140,9 @@ static void test_gradient(const problem *p)
             direction[i] = random_between(-1, 1);
             slope += direction[i] * real_at(p->real, gradient, i);
         }
-        const double measured = (loss_along(p, &t, &data, direction, h)
-                                 - loss_along(p, &t, &data, direction, -h)) / (2 * h);
+        const double measured =
+            (loss_along(p, &t, &data, direction, h) - loss_along(p, &t, &data, direction, -h)) /
+            (2 * h);
         CHECK(fabs(measured - slope) <= 1e-6 * (1 + fabs(slope)), "%s: slope %.9g, measured %.9g",
               label, slope, measured);
     }
@@ -167,7 +168,8 @@ static void test_prediction(const problem *p)
         memcpy(expected + r * n_out, t.a[p->n_layers], sizeof(double) * (size_t)n_out);
     }
     fbp_net *net = net_of(&t, fbp_isa_best(), 3, 0);
-    CHECK(fbp_predict(net, &data.x, 0, NULL, NULL, p->real, together) == FBP_OK, "%s: predict", label);
+    CHECK(fbp_predict(net, &data.x, 0, NULL, NULL, p->real, together) == FBP_OK, "%s: predict",
+          label);
     const double difference = relative_difference(p->real, together, expected, size);
     CHECK(difference <= (p->real == FBP_F32 ? 1e-5 : 1e-13), "%s: prediction differs by %g", label,
           difference);
@@ -175,7 +177,8 @@ static void test_prediction(const problem *p)
         fbp_matrix row = data.x;
         row.n_rows = 1;
         row.data = (const char *)row.data + (size_t)(r * row.ld) * real_bytes(p->real);
-        CHECK(fbp_predict(net, &row, 0, NULL, NULL, p->real, alone) == FBP_OK, "%s: predict", label);
+        CHECK(fbp_predict(net, &row, 0, NULL, NULL, p->real, alone) == FBP_OK, "%s: predict",
+              label);
         CHECK(memcmp(alone, together + (size_t)r * row_bytes, row_bytes) == 0,
               "%s: row %lld alone differs", label, (long long)r);
     }
@@ -199,12 +202,13 @@ static void test_same_bits(const problem *p, int64_t batch_rows, int epochs)
         for (int threads = 1; fbp_isa_available(isa) && threads <= MOST_THREADS; n_done++) {
             fbp_net *net = net_of(&t, isa, threads, batch_rows);
             for (int epoch = 0; epoch < epochs; epoch++)
-                CHECK(fbp_train(net, &data, NULL, p->n_rows, batch_rows, &p->step, &progress) == FBP_OK,
+                CHECK(fbp_train(net, &data, NULL, p->n_rows, batch_rows, &p->step, &progress) ==
+                          FBP_OK,
                       "%s: train", label);
             net_parameters(p, net, n_done ? weights : first);
             first_progress = n_done ? first_progress : progress;
-            CHECK(!n_done || memcmp(first, weights, bytes) == 0, "%s: %s with %d threads: other weights",
-                  label, fbp_isa_name(isa), threads);
+            CHECK(!n_done || memcmp(first, weights, bytes) == 0,
+                  "%s: %s with %d threads: other weights", label, fbp_isa_name(isa), threads);
             CHECK(same_bits(progress.loss_sum, first_progress.loss_sum),
                   "%s: %s with %d threads: other loss", label, fbp_isa_name(isa), threads);
             threads += isa == FBP_ISA_REF ? 2 : 1; /* ref is slow */
@@ -215,8 +219,12 @@ static void test_same_bits(const problem *p, int64_t batch_rows, int epochs)
     trainer_free(&t);
 }
 
-static const fbp_step usual = {.alpha = 0.1, .learning_rate = 0.01, .momentum = 0.9, .beta_1 = 0.9,
-                               .beta_2 = 0.999, .epsilon = 1e-3};
+static const fbp_step usual = {.alpha = 0.1,
+                               .learning_rate = 0.01,
+                               .momentum = 0.9,
+                               .beta_1 = 0.9,
+                               .beta_2 = 0.999,
+                               .epsilon = 1e-3};
 
 /* Shapes in turn, so that every loss, activation and solver meets several. */
 static problem problem_number(int i, int real, int solver)
@@ -225,12 +233,16 @@ static problem problem_number(int i, int real, int solver)
         {3, 5, 2}, {17, 33, 9, 1}, {8, 16, 3}, {1, 1, 1, 2}, {40, 50, 31, 17, 5}, {12, 1}, {30, 3}};
     static const int depths[] = {2, 3, 2, 3, 4, 1, 1};
     const int shape = i % 7;
-    problem p = {.n_layers = depths[shape], .activation = i / 7 % FBP_N_ACTIVATIONS,
-                 .loss = i % FBP_N_LOSSES, .solver = solver, .real = real, .weighted = i % 3 == 0,
-                 .n_rows = 30 + i, .step = usual};
+    problem p = {.n_layers = depths[shape],
+                 .activation = i / 7 % FBP_N_ACTIVATIONS,
+                 .loss = i % FBP_N_LOSSES,
+                 .solver = solver,
+                 .real = real,
+                 .weighted = i % 3 == 0,
+                 .n_rows = 30 + i,
+                 .step = usual};
     memcpy(p.units, shapes[shape], sizeof p.units);
-    if (fbp_loss_takes_codes(p.loss) && p.units[p.n_layers] == 1)
-        p.units[p.n_layers] = 3;
+    if (fbp_loss_takes_codes(p.loss) && p.units[p.n_layers] == 1) p.units[p.n_layers] = 3;
     return p;
 }
 

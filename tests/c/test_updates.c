@@ -76,16 +76,19 @@ static void oracle_one(const problem *p, exact dot, exact size, double alpha, in
 {
     const exact u = (exact)unit_roundoff(p->real), old = (exact)*w;
     const exact g = (dot + (exact)alpha * old) * (exact)p->update.scale;
-    const exact g_error = ((exact)(p->rows + 6) * u * size + 4 * u * fabsl((exact)alpha * old))
-                          * (exact)p->update.scale + 2 * u * fabsl(g);
+    const exact g_error = ((exact)(p->rows + 6) * u * size + 4 * u * fabsl((exact)alpha * old)) *
+                              (exact)p->update.scale +
+                          2 * u * fabsl(g);
     *w = (double)exact_step(p, old, g, &moments[0][at], &moments[1][at]);
     /* No solver here moves a parameter more than 4 per unit of gradient (ε = 0.1), nor a moment. */
     const exact error = p->kind == INTEGERS ? 0 : 4 * g_error + 8 * u * (fabsl(old) + 3);
     *w_tolerance = (double)error;
-    *m_tolerance = (double)(p->kind == INTEGERS ? 0 : 2 * (1 + fabsl(g)) * g_error + 8 * u * (1 + g * g));
+    *m_tolerance =
+        (double)(p->kind == INTEGERS ? 0 : 2 * (1 + fabsl(g)) * g_error + 8 * u * (1 + g * g));
 }
 
-static void oracle(const problem *p, const double *a, const double *delta, state *s, state *tolerance)
+static void oracle(const problem *p, const double *a, const double *delta, state *s,
+                   state *tolerance)
 {
     exact squares = 0;
     for (int64_t i = 0; i < p->fan_in; i++)
@@ -103,7 +106,8 @@ static void oracle(const problem *p, const double *a, const double *delta, state
     for (int64_t j = 0; j < p->fan_out; j++) {
         exact dot = 0, size = 0;
         for (int64_t r = 0; r < p->rows; r++)
-            dot += (exact)delta[r * p->fan_out + j], size += fabsl((exact)delta[r * p->fan_out + j]);
+            dot += (exact)delta[r * p->fan_out + j],
+                size += fabsl((exact)delta[r * p->fan_out + j]);
         oracle_one(p, dot, size, 0, j, &s->b[j], s->mb, &tolerance->b[j], &tolerance->mb[0][j]);
     }
     s->squares = (double)squares;
@@ -112,8 +116,7 @@ static void oracle(const problem *p, const double *a, const double *delta, state
 /* A plain [fan_in × fan_out] as the family keeps W, or a vector; padding zero, as the arena's. */
 static buffer layer_array(const fbp_kernels *k, const problem *p, const double *values)
 {
-    if (p->column)
-        return vector_new(k, p->real, values, p->fan_in, 0);
+    if (p->column) return vector_new(k, p->real, values, p->fan_in, 0);
     packed both = packed_new(k, p->real, p->fan_in, p->fan_out, values);
     buffer_free(&both.wt);
     return both.w;
@@ -123,8 +126,8 @@ static void layer_read(const fbp_kernels *k, const problem *p, const buffer *b, 
 {
     for (int64_t i = 0; i < p->fan_in; i++)
         for (int64_t j = 0; j < p->fan_out; j++)
-            values[i * p->fan_out + j]
-                = get(b, p->column ? i : packed_at(k, p->fan_in, p->fan_out, i, j));
+            values[i * p->fan_out + j] =
+                get(b, p->column ? i : packed_at(k, p->fan_in, p->fan_out, i, j));
 }
 
 /* Every strip of the layer, once per chunk of the batch. */
@@ -153,7 +156,8 @@ static void run_strips(const fbp_kernels *k, const problem *p, fbp_strip strip, 
     }
 }
 
-static void check_transposed(const fbp_kernels *k, const problem *p, const buffer *w, const buffer *wt)
+static void check_transposed(const fbp_kernels *k, const problem *p, const buffer *w,
+                             const buffer *wt)
 {
     int64_t different = 0;
     for (int64_t i = 0; i < p->fan_in; i++)
@@ -182,20 +186,26 @@ static void run_update(const family *f, const problem *p, const double *a, const
     panels in = panels_new(k, p->real, p->rows, p->fan_in);
     panels out = panels_new(k, p->real, p->rows, p->fan_out);
     panels_fill(&in, a, p->rows, 1000);
-    if (!p->column)
-        panels_fill(&out, delta, p->rows, NAN);
+    if (!p->column) panels_fill(&out, delta, p->rows, NAN);
     buffer column = buffer_new(p->real, p->rows);
     for (int64_t r = 0; p->column && r < p->rows; r++)
         put(&column, r, delta[r]);
     buffer w = layer_array(k, p, s->w), b = vector_new(k, p->real, s->b, s->n_b, 0), mw[2], mb[2];
     buffer gw = buffer_new(p->real, w.n), gb = buffer_new(p->real, b.n);
     buffer wt = buffer_new(p->real, p->fan_out * fbp_round_up(p->fan_in, k->lanes));
-    buffer squares = buffer_new(p->real, fbp_ceil_div(p->fan_in, FBP_STRIP_ROWS)
-                                             * (p->column ? 1 : fbp_round_up(p->fan_out, k->lanes)));
+    buffer squares = buffer_new(p->real, fbp_ceil_div(p->fan_in, FBP_STRIP_ROWS) *
+                                             (p->column ? 1 : fbp_round_up(p->fan_out, k->lanes)));
     fbp_strip strip = {
-        .fan_in = p->fan_in, .fan_out = p->fan_out, .a_stride = in.stride, .delta_stride = out.stride,
-        .w = w.data, .wt = p->with_wt ? wt.data : NULL, .b = b.data, .squares = squares.data,
-        .gw = p->chunks > 1 ? gw.data : NULL, .gb = p->chunks > 1 ? gb.data : NULL,
+        .fan_in = p->fan_in,
+        .fan_out = p->fan_out,
+        .a_stride = in.stride,
+        .delta_stride = out.stride,
+        .w = w.data,
+        .wt = p->with_wt ? wt.data : NULL,
+        .b = b.data,
+        .squares = squares.data,
+        .gw = p->chunks > 1 ? gw.data : NULL,
+        .gb = p->chunks > 1 ? gb.data : NULL,
     };
     for (int m = 0; m < n_moments; m++) {
         mw[m] = layer_array(k, p, s->mw[m]), mb[m] = vector_new(k, p->real, s->mb[m], s->n_b, 0);
@@ -212,8 +222,7 @@ static void run_update(const family *f, const problem *p, const double *a, const
             s->mb[m][j] = get(&mb[m], j);
         buffer_free(&mw[m]), buffer_free(&mb[m]);
     }
-    if (p->with_wt)
-        check_transposed(k, p, &w, &wt);
+    if (p->with_wt) check_transposed(k, p, &w, &wt);
     s->squares = sum_squares(k, p, &squares);
     buffer_free(&in.b), buffer_free(&out.b), buffer_free(&column), buffer_free(&w), buffer_free(&b);
     buffer_free(&gw), buffer_free(&gb), buffer_free(&wt), buffer_free(&squares);
@@ -233,8 +242,8 @@ static void compare(const problem *p, const state *actual, const state *expected
         check_same(label, actual->n_w, actual->mw[m], ref->mw[m]);
         check_same(label, actual->n_b, actual->mb[m], ref->mb[m]);
     }
-    CHECK(fabs(actual->squares - expected->squares)
-              <= (p->kind == INTEGERS ? 0 : 40 * unit_roundoff(p->real) * expected->squares),
+    CHECK(fabs(actual->squares - expected->squares) <=
+              (p->kind == INTEGERS ? 0 : 40 * unit_roundoff(p->real) * expected->squares),
           "%s: sum of squares %g, expected %g", label, actual->squares, expected->squares);
     CHECK(same_bits(actual->squares, ref->squares), "%s: sum of squares differs from ref", label);
 }
@@ -268,8 +277,7 @@ static void test_update(problem *p)
                      (long long)p->rows, p->chunks);
             state s = state_copy(p, &start);
             run_update(&families[f], p, a, delta, &s);
-            if (f == 0 && p->chunks == 1)
-                ref = state_copy(p, &s), ref.squares = s.squares;
+            if (f == 0 && p->chunks == 1) ref = state_copy(p, &s), ref.squares = s.squares;
             compare(p, &s, &expected, &tolerance, &ref);
             state_free(&s);
         }
@@ -280,20 +288,25 @@ static void test_update(problem *p)
 /* One solver, or all of them when it is FBP_N_SOLVERS. */
 static void test_shape(int real, int only, int64_t rows, int64_t fan_in, int64_t fan_out)
 {
-    const fbp_update reals = {.alpha = 0.5, .scale = 1.0 / (double)rows, .learning_rate = 0.25,
-                              .momentum = 0.5, .beta_1 = 0.5, .beta_2 = 0.75, .epsilon = 0.125};
+    const fbp_update reals = {.alpha = 0.5,
+                              .scale = 1.0 / (double)rows,
+                              .learning_rate = 0.25,
+                              .momentum = 0.5,
+                              .beta_1 = 0.5,
+                              .beta_2 = 0.75,
+                              .epsilon = 0.125};
     const fbp_update integers = {.alpha = 2, .scale = 1, .learning_rate = 1, .momentum = 1};
     for (int solver = 0; solver < FBP_N_SOLVERS; solver++)
         for (int kind = REALS; kind <= INTEGERS; kind++) {
-            problem p = {rows, fan_in, fan_out, real, solver, 0, 1, rows % 2 != 0, (filling)kind,
-                         kind == REALS ? reals : integers};
-            if ((kind == INTEGERS && solver == FBP_SOLVER_ADAM)
-                || (only != FBP_N_SOLVERS && solver != only))
+            problem p = {
+                rows, fan_in, fan_out,       real,          solver,
+                0,    1,      rows % 2 != 0, (filling)kind, kind == REALS ? reals : integers};
+            if ((kind == INTEGERS && solver == FBP_SOLVER_ADAM) ||
+                (only != FBP_N_SOLVERS && solver != only))
                 continue;
             test_update(&p);
             p.column = 1, p.with_wt = 0;
-            if (fan_out == 1)
-                test_update(&p);
+            if (fan_out == 1) test_update(&p);
         }
 }
 

@@ -27,8 +27,8 @@ typedef struct {
 
 typedef struct {
     const problem *p;
-    double *w[MOST_LAYERS], *b[MOST_LAYERS];       /* parameters */
-    double *gw[MOST_LAYERS], *gb[MOST_LAYERS];     /* gradient */
+    double *w[MOST_LAYERS], *b[MOST_LAYERS];   /* parameters */
+    double *gw[MOST_LAYERS], *gb[MOST_LAYERS]; /* gradient */
     double *mw[MOST_MOMENTS][MOST_LAYERS], *mb[MOST_MOMENTS][MOST_LAYERS];
     double *a[MOST_LAYERS + 1], *delta[MOST_LAYERS + 1]; /* of one row */
     int64_t step_count;
@@ -44,10 +44,7 @@ static inline void *allocate(size_t bytes)
     return p;
 }
 
-static inline double *new_doubles(int64_t n)
-{
-    return allocate(sizeof(double) * (size_t)n);
-}
+static inline double *new_doubles(int64_t n) { return allocate(sizeof(double) * (size_t)n); }
 
 /* A copy of doubles as reals of a type. */
 static inline void *as_reals(int real, const double *values, int64_t n)
@@ -69,22 +66,32 @@ static inline double real_at(int real, const void *values, int64_t i)
 static inline samples samples_new(const problem *p)
 {
     const int64_t n_in = p->units[0], n_out = p->units[p->n_layers];
-    samples s = {new_doubles(p->n_rows * n_in), new_doubles(p->n_rows * n_out),
-                 new_doubles(p->n_rows), NULL, NULL, NULL,
+    samples s = {new_doubles(p->n_rows * n_in),
+                 new_doubles(p->n_rows * n_out),
+                 new_doubles(p->n_rows),
+                 NULL,
+                 NULL,
+                 NULL,
                  allocate(sizeof(int32_t) * (size_t)p->n_rows)};
     for (int64_t i = 0; i < p->n_rows * n_in; i++)
         s.x[i] = rounded(p->real, random_between(-2, 2));
     for (int64_t i = 0; i < p->n_rows * n_out; i++)
         switch (p->loss) {
-        case FBP_LOSS_SQUARED_ERROR: s.y[i] = rounded(p->real, random_between(-1, 1)); break;
-        case FBP_LOSS_POISSON: s.y[i] = (double)random_below(4); break;
-        case FBP_LOSS_BINARY_LOG_LOSS: s.y[i] = (double)random_below(2); break;
-        default: s.y[i] = 0;
+        case FBP_LOSS_SQUARED_ERROR:
+            s.y[i] = rounded(p->real, random_between(-1, 1));
+            break;
+        case FBP_LOSS_POISSON:
+            s.y[i] = (double)random_below(4);
+            break;
+        case FBP_LOSS_BINARY_LOG_LOSS:
+            s.y[i] = (double)random_below(2);
+            break;
+        default:
+            s.y[i] = 0;
         }
     for (int64_t r = 0; r < p->n_rows; r++) {
         s.codes[r] = (int32_t)random_below(n_out);
-        if (p->loss == FBP_LOSS_LOG_LOSS)
-            s.y[r * n_out + s.codes[r]] = 1;
+        if (p->loss == FBP_LOSS_LOG_LOSS) s.y[r * n_out + s.codes[r]] = 1;
         s.weights[r] = p->weighted ? rounded(p->real, fmax(0, random_between(-0.2, 2))) : 1;
     }
     s.x_real = as_reals(p->real, s.x, p->n_rows * n_in);
@@ -102,7 +109,10 @@ static inline void samples_free(samples *s)
 static inline fbp_data data_of(const problem *p, const samples *s)
 {
     return (fbp_data){
-        .x = {.n_rows = p->n_rows, .n_cols = p->units[0], .real = p->real, .data = s->x_real,
+        .x = {.n_rows = p->n_rows,
+              .n_cols = p->units[0],
+              .real = p->real,
+              .data = s->x_real,
               .ld = p->units[0]},
         .y = p->loss == FBP_LOSS_LOG_LOSS ? (const void *)s->codes : s->y_real,
         .weights = p->weighted ? s->weights_real : NULL,
@@ -142,20 +152,28 @@ static inline void trainer_free(trainer *t)
 static inline double activate(int activation, double z)
 {
     switch (activation) {
-    case FBP_ACT_LOGISTIC: return 1 / (1 + exp(-z));
-    case FBP_ACT_TANH: return tanh(z);
-    case FBP_ACT_RELU: return z > 0 ? z : 0;
-    default: return z;
+    case FBP_ACT_LOGISTIC:
+        return 1 / (1 + exp(-z));
+    case FBP_ACT_TANH:
+        return tanh(z);
+    case FBP_ACT_RELU:
+        return z > 0 ? z : 0;
+    default:
+        return z;
     }
 }
 
 static inline double slope_at(int activation, double a)
 {
     switch (activation) {
-    case FBP_ACT_LOGISTIC: return a * (1 - a);
-    case FBP_ACT_TANH: return 1 - a * a;
-    case FBP_ACT_RELU: return a > 0;
-    default: return 1;
+    case FBP_ACT_LOGISTIC:
+        return a * (1 - a);
+    case FBP_ACT_TANH:
+        return 1 - a * a;
+    case FBP_ACT_RELU:
+        return a > 0;
+    default:
+        return 1;
     }
 }
 
@@ -166,10 +184,17 @@ static inline void link_row(int loss, int64_t n, double *z)
         largest = fmax(largest, z[c]);
     for (int64_t c = 0; c < n; c++)
         switch (loss) {
-        case FBP_LOSS_BINARY_LOG_LOSS: z[c] = 1 / (1 + exp(-z[c])); break;
-        case FBP_LOSS_POISSON: z[c] = exp(z[c]); break;
-        case FBP_LOSS_LOG_LOSS: sum += z[c] = exp(z[c] - largest); break;
-        default: break;
+        case FBP_LOSS_BINARY_LOG_LOSS:
+            z[c] = 1 / (1 + exp(-z[c]));
+            break;
+        case FBP_LOSS_POISSON:
+            z[c] = exp(z[c]);
+            break;
+        case FBP_LOSS_LOG_LOSS:
+            sum += z[c] = exp(z[c] - largest);
+            break;
+        default:
+            break;
         }
     for (int64_t c = 0; c < n && loss == FBP_LOSS_LOG_LOSS; c++)
         z[c] /= sum;
@@ -197,10 +222,17 @@ static inline double row_loss(const problem *p, const double *y, const double *o
     for (int64_t c = 0; c < n; c++) {
         const double q = fmin(fmax(o[c], 0x1p-52), 1 - 0x1p-52);
         switch (p->loss) {
-        case FBP_LOSS_SQUARED_ERROR: loss += (y[c] - o[c]) * (y[c] - o[c]) / 2 / (double)n; break;
-        case FBP_LOSS_POISSON: loss += (y[c] > 0 ? y[c] * log(y[c] / o[c]) : 0) - y[c] + o[c]; break;
-        case FBP_LOSS_LOG_LOSS: loss -= y[c] * log(q); break;
-        default: loss -= y[c] * log(q) + (1 - y[c]) * log(1 - q);
+        case FBP_LOSS_SQUARED_ERROR:
+            loss += (y[c] - o[c]) * (y[c] - o[c]) / 2 / (double)n;
+            break;
+        case FBP_LOSS_POISSON:
+            loss += (y[c] > 0 ? y[c] * log(y[c] / o[c]) : 0) - y[c] + o[c];
+            break;
+        case FBP_LOSS_LOG_LOSS:
+            loss -= y[c] * log(q);
+            break;
+        default:
+            loss -= y[c] * log(q) + (1 - y[c]) * log(1 - q);
         }
     }
     return loss;
@@ -246,8 +278,8 @@ static inline void trainer_step_one(trainer *t, double *w, double g, double *m0,
     case FBP_SOLVER_ADAM:
         *m0 = s->beta_1 * *m0 + (1 - s->beta_1) * g;
         *m1 = s->beta_2 * *m1 + (1 - s->beta_2) * g * g;
-        *w -= s->learning_rate * sqrt(1 - pow(s->beta_2, count)) / (1 - pow(s->beta_1, count)) * *m0
-              / (sqrt(*m1) + s->epsilon);
+        *w -= s->learning_rate * sqrt(1 - pow(s->beta_2, count)) / (1 - pow(s->beta_1, count)) *
+              *m0 / (sqrt(*m1) + s->epsilon);
         break;
     default:
         break;
@@ -269,8 +301,7 @@ static inline double trainer_batch(trainer *t, const samples *s, const int64_t *
         sum += s->weights[row];
         loss += trainer_row(t, s->x + row * n_in, s->y + row * n_out, s->weights[row]);
     }
-    if (sum == 0)
-        return 0;
+    if (sum == 0) return 0;
     t->step_count++;
     for (int l = 0; l < p->n_layers; l++) {
         for (int64_t i = 0; i < p->units[l] * p->units[l + 1]; i++) {
@@ -290,13 +321,19 @@ static inline double trainer_batch(trainer *t, const samples *s, const int64_t *
 static inline fbp_net *net_of(const trainer *t, int isa, int n_threads, int64_t max_rows)
 {
     const problem *p = t->p;
-    const int32_t activations[MOST_LAYERS] = {p->activation, p->activation, p->activation, p->activation};
-    const fbp_spec spec = {.n_layers = p->n_layers, .units = p->units, .activations = activations,
-                           .loss = p->loss, .solver = p->solver, .real = p->real, .isa = isa,
-                           .n_threads = n_threads, .max_rows = max_rows};
+    const int32_t activations[MOST_LAYERS] = {p->activation, p->activation, p->activation,
+                                              p->activation};
+    const fbp_spec spec = {.n_layers = p->n_layers,
+                           .units = p->units,
+                           .activations = activations,
+                           .loss = p->loss,
+                           .solver = p->solver,
+                           .real = p->real,
+                           .isa = isa,
+                           .n_threads = n_threads,
+                           .max_rows = max_rows};
     fbp_net *net;
-    if (!CHECK(fbp_net_create(&spec, &net) == FBP_OK, "no net"))
-        return NULL;
+    if (!CHECK(fbp_net_create(&spec, &net) == FBP_OK, "no net")) return NULL;
     for (int l = 0; l < p->n_layers; l++) {
         void *w = as_reals(p->real, t->w[l], p->units[l] * p->units[l + 1]);
         void *b = as_reals(p->real, t->b[l], p->units[l + 1]);
@@ -328,7 +365,8 @@ static inline void net_parameters(const problem *p, const fbp_net *net, void *ou
 }
 
 /* The trainer's parameters (or gradient) in the same order. */
-static inline void trainer_flatten(const problem *p, double *const *w, double *const *b, double *out)
+static inline void trainer_flatten(const problem *p, double *const *w, double *const *b,
+                                   double *out)
 {
     for (int l = 0; l < p->n_layers; l++)
         for (int64_t i = 0; i < p->units[l] * p->units[l + 1]; i++)
