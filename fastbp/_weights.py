@@ -51,6 +51,7 @@ def draw_weights(
     units: Sequence[int], activation: str, random_state: np.random.RandomState, dtype: str
 ) -> Weights:
     """Draw new weights (Glorot and Bengio, 2010, eq. 16), in the order that scikit-learn draws."""
+    _refuse_impossible_sizes(units)
     factor = 2.0 if activation == "logistic" else 6.0
     weights = Weights([], [])
     for fan_in, fan_out in pairwise(units):
@@ -60,6 +61,17 @@ def draw_weights(
         weights.coefs.append(coef.astype(dtype, copy=False))
         weights.intercepts.append(intercept.astype(dtype, copy=False))
     return weights
+
+
+def _refuse_impossible_sizes(units: Sequence[int]) -> None:
+    """Raise MemoryError at once where drawing would do so late, half of memory being filled."""
+    n_parameters = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(units))
+    try:
+        np.empty(n_parameters)
+    except (MemoryError, ValueError, OverflowError) as error:
+        raise MemoryError(
+            f"hidden_layer_sizes asks for {n_parameters} parameters, more than memory holds."
+        ) from error
 
 
 def check_weights(coefs: Any, intercepts: Any, n_inputs: int, n_outputs: int) -> Weights:

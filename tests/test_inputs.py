@@ -1,0 +1,430 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What goes in: every layout and type of X, weights, parameters, threads."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.datasets import load_digits
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from fastbp import BackpropClassifier, BackpropRegressor, _core, _threads
+from fastbp._data import Samples, core_rows, refuse_beyond_float32
+from fastbp._stochastic import split_rows
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+DTYPES = ("float32", "float64")
+
+
+def draw(n: int = 50, n_features: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    """Draw X of small integers, which every type holds, and y."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 4, size=(n, n_features)).astype(np.float64)
+    return X, X[:, 0] - X[:, 1] + rng.normal(size=n)
+
+
+def misaligned(X: np.ndarray) -> np.ndarray:
+    buffer = np.zeros(X.nbytes + 1, dtype=np.uint8)[1:].view(np.uint8)
+    copy = np.frombuffer(buffer.data, dtype=X.dtype, count=X.size).reshape(X.shape)
+    copy[...] = X
+    assert not copy.flags.aligned
+    return copy
+
+
+def read_only(X: np.ndarray) -> np.ndarray:
+    X = X.copy()
+    X.setflags(write=False)
+    return X
+
+
+LAYOUTS = {
+    "fortran": np.asfortranarray,
+    "float32": np.float32,
+    "float16": np.float16,
+    "longdouble": np.longdouble,
+    "int8": np.int8,
+    "int64": np.int64,
+    "uint16": np.uint16,
+    "object": lambda X: X.astype(object),
+    "strings": lambda X: X.astype(str).astype(object),
+    "big_endian": lambda X: X.astype(">f8"),
+    "list": lambda X: X.tolist(),
+    "columns_apart": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "rows_apart": lambda X: np.repeat(X, 3, axis=0)[::3],
+    "rows_padded": lambda X: np.pad(X, ((0, 0), (1, 2)))[:, 1:-2],
+    "rows_reversed": lambda X: X[::-1].copy()[::-1],
+    "columns_reversed": lambda X: X[:, ::-1].copy()[:, ::-1],
+    "misaligned": misaligned,
+    "read_only": read_only,
+}
+SPARSE = (sp.csr_matrix, sp.csc_matrix, sp.coo_matrix, sp.csr_array, sp.csc_array, sp.lil_array)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layout_of_x_does_not_matter(layout: str, dtype: str) -> None:
+    X, y = draw()
+    expected = BackpropRegressor(max_iter=5, dtype=dtype, random_state=0).fit(X, y)
+    other = LAYOUTS[layout](X)
+    before = np.array(other, dtype=np.float64)
+    model = BackpropRegressor(max_iter=5, dtype=dtype, random_state=0).fit(other, y)
+    assert model.loss_curve_ == expected.loss_curve_
+    np.testing.assert_array_equal(model.coefs_[0], expected.coefs_[0])
+    predicted = model.predict(other)
+    np.testing.assert_array_equal(predicted, expected.predict(X).astype(predicted.dtype))
+    np.testing.assert_array_equal(np.array(other, dtype=np.float64), before)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("container", SPARSE, ids=lambda container: container.__name__)
+def test_sparse_x(container: Any, dtype: str) -> None:
+    X, y = draw()
+    expected = BackpropRegressor(max_iter=5, dtype=dtype, random_state=0).fit(X, y)
+    for values in (np.float64, np.float32, np.int64):
+        sparse = container(X.astype(values))
+        before = sparse.copy()
+        model = BackpropRegressor(max_iter=5, dtype=dtype, random_state=0).fit(sparse, y)
+        np.testing.assert_allclose(model.coefs_[0], expected.coefs_[0], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(model.predict(sparse), expected.predict(X), rtol=1e-4)
+        assert sparse.dtype == values
+        assert abs(sparse - before).sum() == 0
+
+
+def test_inconsistent_csr_raises() -> None:
+    _, y = draw(3)
+    good = sp.csr_array(np.eye(3))
+    for name, index, value in (("indices", 1, 7), ("indices", 0, -1), ("indptr", 1, 2)):
+        broken = good.copy()
+        getattr(broken, name)[index] = value
+        if name == "indptr":
+            broken.indptr[2] = 1
+        with pytest.raises(ValueError, match=r"inconsistent|out of range|ind"):
+            BackpropRegressor(max_iter=1).fit(broken, y)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_the_core_reads_are_not_copied(dtype: str) -> None:
+    X = np.random.default_rng(0).normal(size=(20, 6))
+    for kind in (np.float32, np.float64):
+        rows = X.astype(kind)
+        for view in (rows, rows[::2], rows[3:, 1:4], rows[:1]):
+            assert core_rows(view, dtype) is view
+        for container in (sp.csr_matrix, sp.csr_array):
+            sparse = container(rows)
+            assert core_rows(sparse, dtype) is sparse
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_copies_are_in_the_compute_type(dtype: str) -> None:
+    X = np.random.default_rng(0).normal(size=(100_003, 3))
+    rows = core_rows(np.asfortranarray(X), dtype)
+    assert rows.flags.c_contiguous
+    assert rows.dtype == dtype
+    np.testing.assert_array_equal(rows, X.astype(dtype))
+    assert core_rows(sp.csc_matrix(X[:50]), dtype).format == "csr"
+
+
+def test_memory_map(tmp_path: Path) -> None:
+    X, y = draw()
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    model = BackpropRegressor(max_iter=5, random_state=0).fit(mapped, y)
+    expected = BackpropRegressor(max_iter=5, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(model.predict(mapped), expected.predict(X))
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_data_frames(library: str) -> None:
+    frames = pytest.importorskip(library)
+    X, y = draw()
+    columns = [f"x{i}" for i in range(X.shape[1])]
+    expected = BackpropRegressor(max_iter=5, random_state=0).fit(X, y)
+    frame = frames.DataFrame({name: X[:, i] for i, name in enumerate(columns)})
+    model = BackpropRegressor(max_iter=5, random_state=0).fit(frame, frames.Series(y))
+    np.testing.assert_array_equal(model.predict(frame), expected.predict(X))
+    assert list(model.feature_names_in_) == columns
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[columns[::-1]])
+
+
+def test_nullable_data_frame() -> None:
+    pd = pytest.importorskip("pandas")
+    X, y = draw()
+    model = BackpropRegressor(max_iter=5, random_state=0)
+    expected = model.fit(X, y).predict(X)
+    for kind in ("Int64", "Float64", "Float32"):
+        frame = pd.DataFrame(X).astype(kind).rename(columns=str)
+        np.testing.assert_allclose(model.fit(frame, y).predict(frame), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("estimator", [BackpropClassifier, BackpropRegressor])
+def test_bad_x_raises(estimator: type) -> None:
+    X, _ = draw(20)
+    y = np.arange(20) % 2
+    model = estimator(max_iter=2).fit(X, y)
+    for bad in (
+        np.where(X > 2, np.nan, X),
+        np.where(X > 2, np.inf, X),
+        X[0],
+        X[None],
+        X + 1j,
+        X.astype(str).astype(object) + "x",
+        X[:0],
+        X[:, :0],
+        X[:, :4],
+        np.ma.masked_array(X, X > 2),
+        sp.csr_matrix(X[:, :4]),
+        None,
+    ):
+        with pytest.raises((ValueError, TypeError)):
+            model.predict(bad)
+        with pytest.raises((ValueError, TypeError)):
+            model.partial_fit(bad, y)
+
+
+def test_masked_arrays_raise() -> None:
+    X, y = draw()
+    masked = {"X": X, "y": y, "sample_weight": np.ones(len(y))}
+    for name in masked:
+        data = {**masked, name: np.ma.masked_array(masked[name], masked[name] > 2)}
+        with pytest.raises(ValueError, match=f"{name} is a masked array"):
+            BackpropRegressor().fit(**data)
+
+
+# Numbers that float32 does not hold
+
+
+@pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sp.csr_matrix, sp.csc_matrix])
+def test_beyond_float32(container: Any) -> None:
+    X, y = draw()
+    X[7, 3] = -1e39
+    model = BackpropRegressor(max_iter=2, random_state=0)
+    message = r"^Solver produced non-finite parameter weights\. .* X\[7, 3\] = -1e\+39 .*float64"
+    with pytest.raises(ValueError, match=message):
+        model.fit(container(X), y)
+    model.fit(np.clip(X, -9, 9), y)
+    with pytest.raises(ValueError, match=r"X\[7, 3\] = -1e\+39"):
+        model.predict(container(X))
+    model.set_params(dtype="float64", solver="lbfgs").fit(container(X / 1e36), y)
+    model.predict(container(X / 1e36))
+
+
+def test_targets_and_weights_beyond_float32() -> None:
+    X, y = draw()
+    with pytest.raises(ValueError, match=r"y\[0, 0\] = 1e\+39"):
+        BackpropRegressor().fit(X, np.full(len(y), 1e39))
+    with pytest.raises(ValueError, match=r"sample_weight\[2\] = 1e\+39"):
+        BackpropRegressor().fit(X, y, np.where(np.arange(len(y)) == 2, 1e39, 1))
+
+
+def test_float32_limits_are_within() -> None:
+    limit = np.finfo(np.float32).max
+    refuse_beyond_float32(np.array([[limit, -limit, 0]], dtype=np.float64), "X")
+    refuse_beyond_float32(np.array([[2**63]], dtype=np.uint64), "X")
+    refuse_beyond_float32(sp.csr_matrix((3, 3)), "X")
+    with pytest.raises(ValueError, match="float32"):
+        refuse_beyond_float32(np.array([np.nextafter(float(limit), np.inf)]), "X")
+
+
+# Sample weights
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_weights_of_one_are_no_weights(solver: str, dtype: str) -> None:
+    X, y = draw()
+    params = {"solver": solver, "dtype": dtype, "max_iter": 5, "random_state": 0}
+    plain = BackpropRegressor(**params).fit(X, y)
+    weighted = BackpropRegressor(**params).fit(X, y, np.ones(len(y)))
+    np.testing.assert_array_equal(plain.coefs_[0], weighted.coefs_[0])
+    assert plain.loss_ == weighted.loss_
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_batches_without_weight_are_skipped(solver: str) -> None:
+    X, y = draw(40)
+    weight = np.ones(40)
+    weight[10:20] = 0
+    params = {"solver": solver, "batch_size": 10, "shuffle": False, "alpha": 0, "random_state": 0}
+    model = BackpropRegressor(max_iter=3, **params).fit(X, y, weight)
+    rest = np.r_[0:10, 20:40]
+    expected = BackpropRegressor(max_iter=3, **params).fit(X[rest], y[rest])
+    np.testing.assert_array_equal(model.coefs_[0], expected.coefs_[0])
+    assert model._optimizer.step_count == 9
+    assert model.t_ == 120
+    np.testing.assert_allclose(model.loss_curve_, 0.75 * np.array(expected.loss_curve_))
+
+
+def test_weights_are_like_repeated_rows() -> None:
+    X, y = draw()
+    times = np.random.default_rng(1).integers(0, 4, len(y))
+    params = {"batch_size": 1000, "shuffle": False, "dtype": "float64", "random_state": 0}
+    with pytest.warns(UserWarning, match="Got `batch_size` less than 1 or larger"):
+        weighted = BackpropRegressor(max_iter=10, **params).fit(X, y, times)
+        repeated = BackpropRegressor(max_iter=10, **params).fit(
+            np.repeat(X, times, axis=0), np.repeat(y, times)
+        )
+    np.testing.assert_allclose(weighted.coefs_[0], repeated.coefs_[0], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.zeros(50), "at least one non-zero"),
+        (np.where(np.arange(50) == 3, -1.0, 1), "Negative values"),
+        (np.full(50, np.nan), "NaN"),
+        (np.full(50, np.inf), "infinity"),
+        (np.ones(49), "sample_weight"),
+        (np.ones((50, 2)), "1D"),
+        (["heavy"] * 50, "heavy"),
+    ],
+)
+def test_bad_weights_raise(weight: Any, message: str) -> None:
+    X, y = draw()
+    with pytest.raises(ValueError, match=message):
+        BackpropRegressor().fit(X, y, weight)
+
+
+def test_both_parts_of_a_split_need_weight() -> None:
+    X, y = draw()
+    model = BackpropRegressor(validation_fraction=0.2)
+    samples = Samples(X, y[:, None], np.ones(len(y)))
+    train_rows, validation = split_rows(model, samples, np.random.RandomState(0))
+    assert (len(train_rows), validation.n_rows) == (40, 10)
+    weight = np.zeros(len(y))
+    weight[train_rows] = 1
+    for heavy, where in ((weight, "of the validation set"), (1 - weight, "outside the validation")):
+        with pytest.raises(ValueError, match=f"Sample weights {where}"):
+            split_rows(model, samples._replace(sample_weight=heavy), np.random.RandomState(0))
+
+
+# Parameters
+
+
+BAD_PARAMETERS: dict[str, list[Any]] = {
+    "hidden_layer_sizes": [0, -1, 3.5, "a", (3.5,), (2, 0), [[3]], None, (10**7, 10**7), 2**63],
+    "activation": ["gelu?", None, 1],
+    "solver": ["newton"],
+    "alpha": [-1, np.nan, "a"],
+    "batch_size": [0, -5, 2.5, "all"],
+    "learning_rate": ["cosine?"],
+    "learning_rate_init": [0, -1, np.nan],
+    "power_t": [-1],
+    "max_iter": [0, 1.5],
+    "shuffle": ["yes"],
+    "random_state": ["seed", -1],
+    "tol": [-1],
+    "momentum": [-0.1, 1.1],
+    "nesterovs_momentum": ["no"],
+    "early_stopping": ["no"],
+    "validation_fraction": [-0.1, 1],
+    "beta_1": [1, -0.1],
+    "beta_2": [1],
+    "epsilon": [0],
+    "n_iter_no_change": [0, 2.5],
+    "max_fun": [0],
+    "dtype": ["float16", np.float32, None],
+    "n_jobs": [0, 1.5, "all"],
+}
+
+
+@pytest.mark.parametrize("estimator", [BackpropClassifier, BackpropRegressor])
+@pytest.mark.parametrize("name", BAD_PARAMETERS)
+def test_bad_parameters_raise(estimator: type, name: str) -> None:
+    X, _ = draw(10)
+    for value in BAD_PARAMETERS[name]:
+        with pytest.raises((ValueError, MemoryError)) as error:
+            estimator(**{name: value}).fit(X, np.arange(10) % 2)
+        if name != "random_state":
+            assert name in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(BackpropClassifier, MLPClassifier), (BackpropRegressor, MLPRegressor)],
+)
+def test_parameters_are_those_of_scikit_learn(ours: type, theirs: type) -> None:
+    mine = inspect.signature(ours).parameters
+    other = inspect.signature(theirs).parameters
+    assert [*mine][: len(other)] == [*other]
+    assert {name: p.default for name, p in mine.items() if name not in ("dtype", "n_jobs")} == {
+        name: p.default for name, p in other.items()
+    }
+    assert [mine[name].kind for name in other] == [p.kind for p in other.values()]
+    assert [*mine][len(other) :] == ["dtype", "n_jobs"]
+    assert all(mine[name].kind is inspect.Parameter.KEYWORD_ONLY for name in ("dtype", "n_jobs"))
+    for method in ("fit", "partial_fit", "predict", "score"):
+        expected = [*inspect.signature(getattr(theirs, method)).parameters]
+        assert [*inspect.signature(getattr(ours, method)).parameters] == expected
+    assert documented_parameters(ours.__doc__ or "") == [*mine]
+
+
+def documented_parameters(doc: str) -> list[str]:
+    """Return the parameters that a docstring describes, in order."""
+    lines = inspect.cleandoc(doc).partition("Parameters\n")[2].partition("Attributes\n")[0]
+    return re.findall(r"^(\w+) : ", lines, re.MULTILINE)
+
+
+def test_names_of_the_registry_are_documented() -> None:
+    for estimator in (BackpropClassifier, BackpropRegressor):
+        for name in _core.names()["activations"]:
+            assert f"'{name}'" in estimator.__doc__
+
+
+def test_a_parameter_of_another_solver_is_accepted() -> None:
+    X, y = draw()
+    BackpropRegressor(solver="lbfgs", max_iter=2, early_stopping=True, batch_size=7).fit(X, y)
+    BackpropRegressor(solver="adam", max_iter=2, momentum=0.3, max_fun=1).fit(X, y)
+
+
+# Threads
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "expected"), [(None, 6), (1, 1), (4, 4), (9, 6), (-1, 6), (-2, 5), (-9, 1)]
+)
+def test_thread_limit(n_jobs: int | None, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for smallest in ("_cpu_count", "_affinity", "max_threads"):
+        limits = {"_cpu_count": 8, "_affinity": 8, "max_threads": 8, smallest: 6}
+        for name, limit in limits.items():
+            module = _core if name == "max_threads" else _threads
+            monkeypatch.setattr(module, name, lambda limit=limit: limit)
+        assert _threads.thread_limit(n_jobs) == expected
+
+
+def test_thread_limit_follows_threadpoolctl() -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    with threadpoolctl.threadpool_limits(1):
+        assert _threads.thread_limit(None) == 1
+        assert _threads.thread_limit(8) == 1
+
+
+@pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"])
+def test_thread_limit_follows_the_environment(variable: str) -> None:
+    program = "from fastbp import _threads; print(_threads.thread_limit(None))"
+    environment = {**os.environ, variable: "1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == "1"
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_threads_do_not_change_a_bit(solver: str) -> None:
+    X, y = load_digits(return_X_y=True)
+    models = [
+        BackpropClassifier(solver=solver, max_iter=4, n_jobs=n_jobs, random_state=0).fit(X, y)
+        for n_jobs in (1, None)
+    ]
+    for one, all_threads in zip(models[0].coefs_, models[1].coefs_, strict=True):
+        np.testing.assert_array_equal(one, all_threads)
