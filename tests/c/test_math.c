@@ -84,16 +84,17 @@ static double test_block(int real, int f, int64_t n, const buffer *x)
 static double argument(int real, int64_t i)
 {
     const double range = real == FBP_F32 ? 110 : 760;
+    const int64_t exponents = real == FBP_F32 ? 254 : 2044, digits = real == FBP_F32 ? 22 : 50;
+    const double unit = random_between(-1, 1);
     switch (i % 4) {
     case 0:
-        return random_between(-range, range);
+        return range * unit;
     case 1:
-        return random_between(-4, 4);
+        return 4 * unit;
     case 2:
-        return ldexp(random_between(-2, 2), (int)random_below(real == FBP_F32 ? 254 : 2044) -
-                                                (real == FBP_F32 ? 126 : 1022));
+        return ldexp(2 * unit, (int)(random_below(exponents) - exponents / 2 + 1));
     default:
-        return 1 + ldexp(random_between(-1, 1), -(int)random_below(real == FBP_F32 ? 22 : 50));
+        return 1 + ldexp(unit, -(int)random_below(digits));
     }
 }
 
