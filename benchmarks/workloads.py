@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The eight workloads, each defined once: shape, network, batch, and where its data come from.
+
+Real data are read from the folder that the environment variable FASTBP_DATA names. Without it, or
+without the file, data of the same shape are generated: what a step costs depends on its sizes, and
+hardly on the values.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a workload is, before its data are loaded."""
+
+    name: str
+    n_rows: int
+    n_features: int
+    hidden: tuple[int, ...]
+    n_outputs: int
+    batch_size: int
+    n_epochs: int  # of one timed fit: scikit-learn takes about a second
+    task: str
+    stands_for: str
+
+
+SPECS = {
+    spec.name: spec
+    for spec in [
+        Spec("digits", 1797, 64, (100,), 10, 200, 100, "classification", "small data"),
+        Spec("housing", 20_000, 8, (100,), 1, 200, 20, "regression", "few features"),
+        Spec("adult", 40_000, 108, (256, 256), 2, 256, 2, "classification", "one-hot table"),
+        Spec("fmnist", 30_000, 784, (100,), 10, 200, 2, "classification", "many features"),
+        Spec("fmnistw", 20_000, 784, (512, 512), 10, 256, 1, "classification", "medium network"),
+        Spec("covtype", 100_000, 54, (256,) * 3, 7, 1024, 1, "classification", "many rows"),
+        Spec("wide", 8192, 1024, (2048, 2048), 10, 1024, 2, "classification", "products dominate"),
+        Spec("photo", 100_000, 64, (128,) * 3, 3, 1024, 2, "regression", "several outputs"),
+    ]
+}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A workload with its data.
+
+    Attributes
+    ----------
+    spec : Spec
+    X : ndarray of shape (n_rows, n_features), float64, C order
+    y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        int64 labels, or float64 values.
+    source : str
+        The file's name, or "generated".
+    n_epochs : int
+    """
+
+    spec: Spec
+    X: Array
+    y: Array
+    source: str
+    n_epochs: int
+
+    @property
+    def n_samples(self) -> int:
+        """Rows that one timed fit trains on, each counted once an epoch."""
+        return len(self.X) * self.n_epochs
+
+    @property
+    def operations_per_sample(self) -> int:
+        """Additions and multiplications of a training step's products, for one row."""
+        units = [self.spec.n_features, *self.spec.hidden, self.spec.n_outputs]
+        weights = [a * b for a, b in pairwise(units)]
+        return 6 * sum(weights) - 2 * weights[0]  # no delta for the inputs
+
+
+def load(name: str, *, quick: bool = False) -> Workload:
+    """Load a workload; `quick` takes a quarter of its rows and a quarter of its epochs."""
+    spec = SPECS[name]
+    folder = os.environ.get("FASTBP_DATA")
+    found = _LOADERS[name](Path(folder)) if folder and name in _LOADERS else None
+    if name == "digits":
+        X, y, source = *load_digits(return_X_y=True), "scikit-learn"
+        X = X / 16.0
+    elif name == "photo":
+        X, y, source = _photo(spec)
+    elif found is not None:
+        X, y, source = found
+    else:
+        X, y, source = *_generate(spec), "generated"
+    n_rows = min(spec.n_rows, len(X)) // (4 if quick else 1)
+    n_epochs = max(1, spec.n_epochs // (4 if quick else 1))
+    X = np.ascontiguousarray(X[:n_rows], dtype=np.float64)
+    if X.shape[1] != spec.n_features:
+        raise ValueError(f"{source} gives {X.shape[1]} columns, not {spec.n_features}, for {name}")
+    return Workload(spec, X, np.ascontiguousarray(y[:n_rows]), source, n_epochs)
+
+
+def _generate(spec: Spec) -> tuple[Array, Array]:
+    """Return normal features and what a random linear map with noise makes of them."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((spec.n_rows, spec.n_features))
+    z = X @ rng.standard_normal((spec.n_features, spec.n_outputs)) / np.sqrt(spec.n_features)
+    z += 0.1 * rng.standard_normal(z.shape)
+    if spec.task == "classification":
+        return X, z.argmax(axis=1)
+    return X, np.squeeze(z)
+
+
+def _photo(spec: Spec) -> tuple[Array, Array, str]:
+    """Return random Fourier features of pixel coordinates, and the pixels' colours in [0, 1]."""
+    rng = np.random.default_rng(0)
+    try:
+        from sklearn.datasets import load_sample_image
+
+        picture = load_sample_image("china.jpg") / 255.0
+        source = "scikit-learn"
+    except ImportError:  # pillow is not installed
+        rows, columns = np.mgrid[0:427, 0:640] / 640.0
+        waves = rng.uniform(-40, 40, (3, 2))
+        picture = 0.5 + 0.5 * np.sin(np.stack([columns * u + rows * v for u, v in waves], axis=-1))
+        source = "generated"
+    height, width, _ = picture.shape
+    pixels = rng.choice(height * width, spec.n_rows, replace=False)
+    xy = np.stack([pixels % width, pixels // width], axis=1) / width
+    angles = 2 * np.pi * xy @ rng.normal(0.0, 5.0, (2, spec.n_features // 2))
+    return np.hstack([np.sin(angles), np.cos(angles)]), picture.reshape(-1, 3)[pixels], source
+
+
+def _standardize(X: Array) -> Array:
+    spread = X.std(axis=0)
+    return (X - X.mean(axis=0)) / np.where(spread == 0, 1, spread)
+
+
+def _housing(folder: Path) -> tuple[Array, Array, str] | None:
+    frame = _read_csv(folder / "california_housing.csv.gz")
+    if frame is None:
+        return None
+    numbers = frame.drop(columns=["ocean_proximity"])
+    numbers = numbers.fillna(numbers.median()).to_numpy(np.float64)
+    order = np.random.default_rng(0).permutation(len(numbers))
+    numbers = _standardize(numbers[order])
+    return numbers[:, :-1], numbers[:, -1], "california_housing"
+
+
+def _adult(folder: Path) -> tuple[Array, Array, str] | None:
+    frame = _read_csv(folder / "adult.csv.gz")
+    if frame is None:
+        return None
+    import pandas
+
+    y = (frame.pop("income") == ">50K").to_numpy(np.int64)
+    numbers = frame.select_dtypes("number")
+    categories = frame.drop(columns=numbers.columns).fillna("missing")
+    one_hot = pandas.get_dummies(categories).to_numpy(np.float64)
+    return np.hstack([_standardize(numbers.to_numpy(np.float64)), one_hot]), y, "adult"
+
+
+def _mnist(folder: Path) -> tuple[Array, Array, str] | None:
+    if not (folder / "mnist.npz").exists():
+        return None
+    with np.load(folder / "mnist.npz", allow_pickle=False) as file:
+        pictures, labels = file["X_train"], file["y_train"]
+    return pictures[:30_000].reshape(-1, 784) / 255.0, labels.astype(np.int64), "mnist"
+
+
+def _covtype(folder: Path) -> tuple[Array, Array, str] | None:
+    if not (folder / "covertype93k.npz").exists():
+        return None
+    with np.load(folder / "covertype93k.npz", allow_pickle=False) as file:
+        X, y = file["X"].astype(np.float64), file["y"].astype(np.int64)
+    return _standardize(X), y, "covertype93k"
+
+
+def _read_csv(path: Path) -> Any:
+    """Read a table whose missing cells are empty; None without the file, or without pandas."""
+    try:
+        import pandas
+    except ImportError:
+        return None
+    if not path.exists():
+        return None
+    return pandas.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+_LOADERS: dict[str, Callable[[Path], tuple[Array, Array, str] | None]] = {
+    "housing": _housing,
+    "adult": _adult,
+    "fmnist": _mnist,
+    "fmnistw": _mnist,
+    "covtype": _covtype,
+}
