@@ -46,7 +46,7 @@ def run_workload(workload: Workload, peers: list[Peer], n_rounds: int) -> dict[s
         if not distance <= peer.tolerance:
             return (
                 f"{peer.name} ends at loss {losses[-1]:.6g}, {peers[0].name} at"
-                f" {reference[-1]:.6g}; the largest relative difference of an epoch is {distance:.0e}"
+                f" {reference[-1]:.6g}; the furthest epoch differs by {distance:.0e}"
             )
         results[peer.name] = Result(distance, losses[-1], [])
     for _ in range(n_rounds):
