@@ -79,7 +79,7 @@ static void carve_layer(const fbp_net *net, int l, fbp_layer *layer, fbp_arena *
 {
     const fbp_kernels *k = net->kernels;
     take_parameters(net, layer, arena, &layer->w, &layer->b);
-    if (net->max_rows == 0)
+    if (net->max_rows == 0 || arena->overflow) /* then products of sizes overflow, too */
         return;
     if (l > 0 && !layer->column)
         layer->wt = fbp_arena_take(arena, packed_size(layer->fan_out, layer->fan_in, k, arena),
@@ -114,7 +114,7 @@ static void carve_scratch(const fbp_net *net, fbp_scratch *scratch, int64_t wide
 
 static int32_t count_tasks(const fbp_net *net, const fbp_layer *layer, fbp_arena *arena)
 {
-    if (layer->column)
+    if (layer->column || arena->overflow)
         return 1;
     const int64_t count = fbp_ceil_div(layer->fan_in, FBP_STRIP_ROWS)
                           * fbp_ceil_div(layer->fan_out, net->kernels->nr);
