@@ -290,16 +290,20 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
         net.set_weights(*weights)
         return net
 
-    def _forward(self, X: Any, *, raw: bool = False, as_computed: bool = False) -> Array:
-        """Predict: [n × n_outputs], in the compute type or in float64 (float32 for float32 X).
-
-        With ``raw``, what the last layer gives before its link.
-        """
+    def _check_X(self, X: Any) -> Any:
+        """Return validated samples to predict for."""
         check_is_fitted(self)
         refuse_masked_arrays(X=X)
-        X = validate_data(
+        return validate_data(
             self, X, accept_sparse=["csr", "csc"], dtype=dtype_to_validate(X), reset=False
         )
+
+    def _outputs(self, X: Any, *, raw: bool = False, as_computed: bool = False) -> Array:
+        """Return the outputs for validated samples: [n × n_outputs].
+
+        They are float64 (float32 for float32 X), or in the compute type. With ``raw``, they are
+        what the last layer gives before its link.
+        """
         weights = check_weights(self.coefs_, self.intercepts_, self.n_features_in_, self.n_outputs_)
         result = "float32" if X.dtype == np.float32 else "float64"
         net = self._make_net(weights)

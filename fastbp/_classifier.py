@@ -289,7 +289,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
             If X is not valid, or ``coefs_`` or ``intercepts_`` were changed to what is not.
         """
         model = self._snapshot()
-        codes = model._codes(model._forward(X, as_computed=True))
+        codes = model._codes(model._outputs(model._check_X(X), as_computed=True))
         if not model._multilabel:
             return model.classes_[codes]
         return sp.csr_matrix(codes) if model._sparse_labels else codes
@@ -314,12 +314,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
             If X is not valid, or ``coefs_`` or ``intercepts_`` were changed to what is not.
         """
         model = self._snapshot()
-        outputs = model._forward(X)
-        if model._multilabel or model.n_outputs_ > 1:
-            return outputs
-        if len(model.classes_) == 1:
-            return np.ones_like(outputs)
-        return np.hstack([1 - outputs, outputs])
+        return model._probabilities(model._check_X(X))
 
     def predict_log_proba(self, X: Any) -> Array:
         """Predict the logarithms of the probabilities of the classes.
@@ -340,14 +335,32 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
             If X is not valid, or ``coefs_`` or ``intercepts_`` were changed to what is not.
         """
         model = self._snapshot()
-        z = model._forward(X, raw=True)
-        if not model._multilabel and model.n_outputs_ > 1:
-            z -= z.max(axis=1, keepdims=True)
-            return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-        if len(model.classes_) == 1:
-            return np.zeros_like(z)
-        log_p = -np.logaddexp(0, -z)
-        return log_p if model._multilabel else np.hstack([-np.logaddexp(0, z), log_p])
+        X = model._check_X(X)
+        probabilities = model._probabilities(X)
+        rounded_to_zero = probabilities < np.finfo(probabilities.dtype).tiny
+        log_p = np.log(probabilities, where=~rounded_to_zero, out=np.empty_like(probabilities))
+        rows = rounded_to_zero.any(axis=1)
+        if rows.any():
+            exact = model._log_link(model._outputs(X[rows], raw=True))
+            log_p[rounded_to_zero] = exact[rounded_to_zero[rows]]
+        return log_p
+
+    def _probabilities(self, X: Any) -> Array:
+        outputs = self._outputs(X)
+        if self._multilabel or self.n_outputs_ > 1:
+            return outputs
+        if len(self.classes_) == 1:
+            return np.ones_like(outputs)
+        return np.hstack([1 - outputs, outputs])
+
+    def _log_link(self, z: Array) -> Array:
+        """Return the logarithms of the probabilities from what the last layer gives."""
+        if self._multilabel:
+            return -np.logaddexp(0, -z)
+        if self.n_outputs_ == 1:
+            return -np.logaddexp(0, np.hstack([z, -z]))
+        z = z - z.max(axis=1, keepdims=True)
+        return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
 
     def _encode_targets(
         self, y: Any, dtype: str, incremental: bool, classes: Any
@@ -387,6 +400,8 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
             right = self._codes(outputs) == y
             if self._multilabel:
                 right = right.all(axis=1)
+            if weight is None:
+                return float(np.count_nonzero(right) / len(right))
             return float(np.average(right, weights=weight))
 
         return accuracy

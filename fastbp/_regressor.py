@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -291,7 +292,8 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         ValueError
             If X is not valid, or ``coefs_`` or ``intercepts_`` were changed to what is not.
         """
-        outputs = self._snapshot()._forward(X)
+        model = self._snapshot()
+        outputs = model._outputs(model._check_X(X))
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
     def _validate_params(self) -> None:
@@ -325,16 +327,18 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         if validation.sample_weight is not None:
             weight[:, 0] = validation.sample_weight
         total = (weight * (y - np.average(y, axis=0, weights=weight[:, 0])) ** 2).sum(axis=0)
-        constant = total == 0
+        constant = np.flatnonzero(total == 0)
+        total[constant] = 1
 
         def r2(outputs: Array) -> float:
-            if not np.isfinite(outputs).all():
-                return np.nan
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
                 residual = (weight * (y - outputs) ** 2).sum(axis=0)
-            scores = 1 - residual / np.where(constant, 1, total)
-            scores[constant] = residual[constant] == 0
-            return float(scores.mean())
+                scores = 1 - residual / total
+            if len(constant) > 0:
+                scores[constant] = residual[constant] == 0
+            if not math.isfinite(residual.sum()) and not np.isfinite(outputs).all():
+                return math.nan
+            return float(scores.sum() / len(scores))
 
         return r2
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -38,13 +39,13 @@ class Weights(NamedTuple):
 
     def are_finite(self) -> bool:
         """Tell whether there is neither an infinity nor a NaN."""
-        return all(is_finite(array) for array in (*self.coefs, *self.intercepts))
+        return are_finite(*self.coefs, *self.intercepts)
 
 
-def is_finite(array: Array) -> bool:
-    """Tell whether an array is finite, usually without a temporary array of its size."""
+def are_finite(*arrays: Array) -> bool:
+    """Tell whether arrays are finite, usually without temporary arrays of their size."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
+        return all(math.isfinite(a.sum()) or bool(np.isfinite(a).all()) for a in arrays)
 
 
 def draw_weights(
@@ -115,7 +116,7 @@ def _float_arrays(arrays: Any, name: str, ndim: int) -> list[Array]:
                 f"{name}[{i}] must be a {ndim}-D array of floats, got {array.ndim}-D of "
                 f"{array.dtype}."
             )
-        if not is_finite(array):
+        if not are_finite(array):
             raise ValueError(f"{name}[{i}] holds infinity or NaN.")
         checked.append(array)
     return checked

@@ -35,6 +35,7 @@ from fastbp import BackpropClassifier, BackpropRegressor
 from fastbp._base import BaseBackprop
 
 N_QUICK, N_EXHAUSTIVE = 320, 4000
+N_PERTURBED = 5  # trainings on a slightly moved X, where a difference is judged
 
 
 def make(estimator: Any, case: Case) -> Any:
