@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "arena.h"
+#include "isa/fpenv.h"
 
 #define BLOCK_BYTES (256 * 1024) /* a block's widest layer: well inside a core's L2 */
 #define BLOCK_ROWS_MAX 128
@@ -353,11 +354,13 @@ fbp_status fbp_net_set_step_count(fbp_net *net, int64_t count, double beta_1, do
 {
     if (!net || count < 0)
         return FBP_EINVAL;
+    const uint64_t fpenv = fbp_fpenv_enter(); /* so that the powers are those of training */
     net->step_count = count;
     net->beta_1_power = net->beta_2_power = 1;
     for (int64_t i = 0; i < count && (net->beta_1_power > 0 || net->beta_2_power > 0); i++) {
         net->beta_1_power *= beta_1;
         net->beta_2_power *= beta_2;
     }
+    fbp_fpenv_leave(fpenv);
     return FBP_OK;
 }

@@ -83,8 +83,10 @@ fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int raw, fbp_poll_fn p
         .out = out,
         .poller = fbp_poller_start(poll, poll_context),
     };
+    const uint64_t fpenv = fbp_fpenv_enter();
     const int share = fbp_team_enter(net->n_threads);
     fbp_team_run(threads_for(net, x->n_rows, share), predict_body, &p);
     fbp_team_leave();
+    fbp_fpenv_leave(fpenv);
     return atomic_load(&p.stop) ? FBP_ESTOPPED : FBP_OK;
 }

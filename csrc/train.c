@@ -176,11 +176,9 @@ static void train_body(void *context, int thread, int n_threads)
 }
 
 /* All the batches, in chunks of steps. */
-static fbp_status run(training *t)
+static fbp_status run_chunks(training *t)
 {
     fbp_net *net = t->net;
-    *t->progress = (fbp_progress){0};
-    t->poller = fbp_poller_start(t->step->poll, t->step->poll_context);
     const int64_t tiles = fbp_ceil_div(fbp_min(t->batch_rows, FBP_CHUNK_ROWS), net->kernels->mr);
     for (t->begin = 0; t->begin < t->n_order; t->begin = t->end) {
         const int64_t share = fbp_team_enter(net->n_threads);
@@ -194,6 +192,17 @@ static fbp_status run(training *t)
             return FBP_ESTOPPED;
     }
     return FBP_OK;
+}
+
+/* The same, with what the caller sees: progress, its poll function, its floating-point environment. */
+static fbp_status run(training *t)
+{
+    *t->progress = (fbp_progress){0};
+    t->poller = fbp_poller_start(t->step->poll, t->step->poll_context);
+    const uint64_t fpenv = fbp_fpenv_enter();
+    const fbp_status status = run_chunks(t);
+    fbp_fpenv_leave(fpenv);
+    return status;
 }
 
 fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, int64_t n_order,
@@ -243,8 +252,6 @@ fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step 
         return FBP_EINVAL;
     if (!fbp_data_is_valid(net, data) || data->x.n_rows < 1 || data->x.n_rows > net->max_rows)
         return FBP_EINVAL;
-    if (!(fbp_sum_weights(net, data->weights, NULL, 0, data->x.n_rows) > 0))
-        return FBP_EINVAL;
     fbp_progress progress;
     training t = {
         .net = net,
@@ -257,7 +264,11 @@ fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step 
     const fbp_status status = run(&t);
     if (status != FBP_OK)
         return status;
+    if (progress.n_steps == 0) /* Σ weights is zero */
+        return FBP_EINVAL;
+    const uint64_t fpenv = fbp_fpenv_enter();
     *loss = progress.loss_sum / (double)data->x.n_rows;
+    fbp_fpenv_leave(fpenv);
     take_gradient(net, grad);
     return FBP_OK;
 }
