@@ -27,6 +27,7 @@ from ._pipeline import (
 )
 from ._table import (
     TableError,
+    count,
     import_extra,
     one_line,
     parse_target,
@@ -63,7 +64,7 @@ def train(args: argparse.Namespace) -> None:
         seed=args.seed,
     )
     told = f"  (told from its values; --task {_other(task)} if not)" if guessed else ""
-    print(f"table    {args.file}: {n_rows:,} rows, {_count_columns(table)}")
+    print(f"table    {args.file}: {count(n_rows, 'row')}, {_count_columns(table)}")
     print(f"target   {args.target}, {_describe_target(task, y)}")
     print(f"task     {task}{told}")
     print(f"network  {_describe_network(args, n_rows)}")
@@ -77,7 +78,9 @@ def train(args: argparse.Namespace) -> None:
         seconds = time.perf_counter() - start
         save_model(pipeline, args.output)
         epochs = network(pipeline).n_iter_
-        print(f"\nsaved    {args.output}: trained on all rows, {epochs} epochs, {seconds:.1f} s")
+        print(
+            f"\nsaved    {args.output}: trained on all rows, {count(epochs, 'epoch')}, {seconds:.1f} s"
+        )
     else:
         print("\nNothing was saved: --output MODEL trains on all rows and keeps the model.")
 
@@ -124,7 +127,7 @@ def _other(task: str) -> str:
 
 def _count_columns(table: Any) -> str:
     parts = [(len(table.numbers), "numeric"), (len(table.categories), "categorical")]
-    return " and ".join(f"{n} {kind}" for n, kind in parts if n) + " columns"
+    return " and ".join(count(n, f"{kind} column") for n, kind in parts if n)
 
 
 def _describe_target(task: str, y: np.ndarray[Any, Any]) -> str:

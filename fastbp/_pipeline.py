@@ -152,7 +152,8 @@ def cross_validate(
     TableError
         There are too few rows for so many folds.
     """
-    if n_folds > len(y):
+    # R² needs two rows in each.
+    if len(y) < (n_folds if task == "classification" else 2 * n_folds):
         raise TableError(f"{len(y)} rows are too few for {n_folds} folds")
     splitter: KFold | StratifiedKFold
     dummy: DummyClassifier | DummyRegressor

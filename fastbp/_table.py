@@ -45,6 +45,11 @@ def quoted(names: Iterable[Any], limit: int = 8) -> str:
     return f"{listed} and {len(names) - limit} more" if len(names) > limit else listed
 
 
+def count(n: int, noun: str) -> str:
+    """Return "1 row", "2 rows"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def import_extra(name: str) -> Any:
     """Import a package of the "table" extra."""
     try:
@@ -194,8 +199,6 @@ def read_training_table(
     if target in drop:
         raise TableError(f"the target {target!r} cannot be dropped")
     features = [name for name in file.columns if name != target and name not in drop]
-    if not features:
-        raise TableError(f"{path} has no column beside the target {target!r} to learn from")
 
     text = {target, *categorical}
     frame = file.read([*features, target], text)
@@ -207,13 +210,20 @@ def read_training_table(
     if file.separator != ",":
         notes.append(f"columns are separated by {file.separator!r}")
     if file.n_unnamed:
-        notes.append(f"{file.n_unnamed} column(s) without a name left out")
+        notes.append(f"{count(file.n_unnamed, 'column')} without a name left out")
     unlabelled = frame[target].isna()
     if unlabelled.any():
         frame = frame[~unlabelled]
-        notes.append(f"{unlabelled.sum():,} rows without a value of {target!r} left out")
+        notes.append(f"{count(unlabelled.sum(), 'row')} without a value of {target!r} left out")
     if len(frame) == 0:
         raise TableError(f"column {target!r} of {path} is empty")
+
+    blank = [name for name in features if frame[name].isna().all()]
+    if blank:
+        notes.append(f"empty columns left out: {quoted(blank)}")
+        features = [name for name in features if name not in blank]
+    if not features:
+        raise TableError(f"{path} has no column beside the target {target!r} to learn from")
 
     numbers = [name for name in features if _is_numeric(frame[name])]
     _check_finite(frame[numbers], path)

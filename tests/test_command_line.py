@@ -84,7 +84,7 @@ def predictions(model: str, file: str, output: Path, *args: str) -> pd.DataFrame
 def test_classification_beats_the_dummy(capsys: pytest.CaptureFixture[str], table: str) -> None:
     assert main(["train", table, "--target", "kind", "--drop", "size", "--folds", "3"]) == 0
     out = capsys.readouterr().out
-    assert "2 numeric and 3 categorical columns" in out
+    assert "2 numeric columns and 3 categorical columns" in out
     assert "2 classes" in out and "classification" in out
     assert "told from" not in out  # text can be nothing else
     score = float(out.split("network, mean ± sd")[1].split()[0])
@@ -204,7 +204,14 @@ def test_rows_without_target_are_left_out(tmp_path: Path) -> None:
     file = write_text(tmp_path / "t.csv", "a,y\n1,p\n2,\n3,q\n")
     found = _table.read_training_table(file, "y")
     assert found.X["a"].tolist() == [1, 3]
-    assert found.notes == ["1 rows without a value of 'y' left out"]
+    assert found.notes == ["1 row without a value of 'y' left out"]
+
+
+def test_empty_columns_are_left_out(tmp_path: Path) -> None:
+    file = write_text(tmp_path / "t.csv", "a,b,c,y\n1,,x,p\n3,,,q\n")
+    found = _table.read_training_table(file, "y")
+    assert found.numbers == ["a"] and found.categories == ["c"]
+    assert found.notes == ["empty columns left out: 'b'"]
 
 
 def test_doubtful_columns_are_told(tmp_path: Path) -> None:
@@ -315,6 +322,7 @@ def test_standard_output(saved: dict[str, str], capsys: pytest.CaptureFixture[st
         ("a,z\n1,2\n", "has no column 'y'; it has 'a', 'z'"),
         ("a,yy\n1,2\n", "did you mean 'yy'?"),
         ("y\n1\n2\n", "no column beside the target"),
+        ("a,y\n,1\n,2\n", "no column beside the target"),
         ("a,y\n1,5\n2,5\n", "only one value, '5'"),
         ("a,y\n1,p\n2,p\n", "only one value, 'p'"),
         ("a,y\n1,\n2,\n", "column 'y' of"),
@@ -322,6 +330,7 @@ def test_standard_output(saved: dict[str, str], capsys: pytest.CaptureFixture[st
         ("a,y\n1,1.5\n2,inf\n3,2.5\n", "finite numbers"),
         ("a,y\n1,p\n2,q\n", "2 rows are too few for 5 folds"),
         ("a,y\n1,1.5\n2,2.5\n3,4.5\n", "3 rows are too few for 5 folds"),
+        ("a,y\n" + "1,1.5\n2,2.5\n3,4.5\n" * 3, "9 rows are too few for 5 folds"),
         ("a,y\n\xff\x00,1\n", "column 'y' has only one"),
     ],
 )
