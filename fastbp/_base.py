@@ -8,6 +8,7 @@ the old model or the new one. Networks of the core live for one call.
 
 from __future__ import annotations
 
+import math
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -180,9 +181,8 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
         draft = self._snapshot()
         draft._learn(X, y, sample_weight, incremental, classes)
         learnt = {name: value for name, value in vars(draft).items() if _is_fitted_attribute(name)}
-        others = {
-            name: value for name, value in vars(self).items() if not _is_fitted_attribute(name)
-        }
+        present = vars(self).copy()
+        others = {name: value for name, value in present.items() if not _is_fitted_attribute(name)}
         self.__dict__ = others | learnt
         return self
 
@@ -231,7 +231,8 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
             weights = fit_lbfgs(self, samples, weights)
         else:
             weights = fit_stochastic(self, samples, weights, random_state, incremental)
-        if not weights.are_finite():
+        restored = getattr(self, "best_n_iter_", None) is not None
+        if not weights.are_finite() or not (restored or math.isfinite(self.loss_)):
             raise ValueError(NON_FINITE)
         self.coefs_, self.intercepts_ = weights
 

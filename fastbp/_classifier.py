@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from ._base import BaseBackprop
 from ._data import Samples
-from ._labels import encode_indicators, encode_labels, settle_classes
+from ._labels import encode_indicators, settle_classes
 
 if TYPE_CHECKING:
     from typing import Self
@@ -372,7 +372,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         if multilabel:
             self.out_activation_ = "logistic"
             return encode_indicators(y, dtype), y.shape[1]
-        codes = encode_labels(y, self.classes_)
+        codes = np.searchsorted(self.classes_, y)
         if len(self.classes_) > 2:
             self.out_activation_ = "softmax"
             return codes.astype(np.int32), len(self.classes_)

@@ -56,15 +56,6 @@ def _check_labels(labels: Array, classes: Array, all_needed: bool) -> None:
         )
 
 
-def encode_labels(y: Array, classes: Array) -> NDArray[np.intp]:
-    """Return the place of each label in the sorted classes."""
-    codes = np.searchsorted(classes, y)
-    # Labels of another type may compare equal to a class in one place and not in another.
-    if codes.size and (codes.max() >= len(classes) or not np.all(classes[codes] == y)):
-        raise ValueError(f"`y` has labels of another type than the classes {classes}.")
-    return codes
-
-
 def encode_indicators(y: Any, dtype: str) -> Array:
     """Return a matrix of label indicators as a dense one of 0 and 1."""
     indicators = to_compute_type(y.toarray() if sp.issparse(y) else y, dtype, "y")

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn import config_context
 from sklearn.datasets import load_digits, load_iris, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils import get_tags
 
 from fastbp import BackpropClassifier
@@ -243,6 +244,24 @@ def test_pipeline_and_grid_search(iris: Any) -> None:
     grid = {"backpropclassifier__hidden_layer_sizes": [(), (16, 8)]}
     search = GridSearchCV(model, grid, cv=3, n_jobs=2).fit(X, y)
     assert search.best_score_ > 0.8
+
+
+def test_weights_are_routed_through_a_pipeline(iris: Any) -> None:
+    X, y = iris
+    weight = (y != 2).astype(float)
+    with config_context(enable_metadata_routing=True):
+        model = BackpropClassifier(solver="lbfgs", random_state=0)
+        pipeline = make_pipeline(MinMaxScaler(), model.set_fit_request(sample_weight=True))
+        predicted = pipeline.fit(X, y, sample_weight=weight).predict(X)
+    assert 2 not in predicted
+
+
+def test_lbfgs_prints_its_iterations(iris: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    model = BackpropClassifier(solver="lbfgs", max_iter=3, verbose=True, random_state=0)
+    model.fit(*iris)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(",")[0] for line in lines] == [f"Iteration {i}" for i in (1, 2, 3)]
+    assert lines[-1].endswith(f"loss = {model.loss_:.8f}")
 
 
 def test_maximum_iterations_warn(iris: Any) -> None:

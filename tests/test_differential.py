@@ -29,7 +29,9 @@ from sessions import (
     make_data,
     move_last_bits,
 )
+from sklearn.datasets import load_diabetes, load_digits
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.preprocessing import StandardScaler
 
 from fastbp import BackpropClassifier, BackpropRegressor
 from fastbp._base import BaseBackprop
@@ -241,3 +243,22 @@ def test_prints_what_scikit_learn_prints(
     BackpropClassifier(dtype="float64", **common).fit(X, y)
     assert capsys.readouterr().out == expected
     assert "Stopping" in expected
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-9), ("float32", 1e-4)])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_same_curve_on_real_data(solver: str, activation: str, dtype: str, rtol: float) -> None:
+    pairs = [
+        (BackpropClassifier(dtype=dtype), MLPClassifier(), load_digits(return_X_y=True)),
+        (BackpropRegressor(dtype=dtype), MLPRegressor(), load_diabetes(return_X_y=True)),
+    ]
+    params = {"solver": solver, "activation": activation, "random_state": 0, "max_iter": 8}
+    for ours, theirs, (X, y) in pairs:
+        X, y = StandardScaler().fit_transform(X)[:500], y[:500]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ours.set_params(**params).fit(X, y)
+            theirs.set_params(**params).fit(X, y)
+        np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol)
+        assert ours.score(X, y) == pytest.approx(theirs.score(X, y), abs=0.01)

@@ -100,6 +100,16 @@ def test_sparse_x(container: Any, dtype: str) -> None:
         assert abs(sparse - before).sum() == 0
 
 
+def test_csr_of_strided_arrays() -> None:
+    X, y = draw()
+    sparse = sp.csr_array(X)
+    sparse.data = np.repeat(sparse.data, 2)[::2]
+    assert not sparse.data.flags.c_contiguous
+    model = BackpropRegressor(max_iter=2, random_state=0).fit(sparse, y)
+    expected = BackpropRegressor(max_iter=2, random_state=0).fit(sp.csr_array(X), y)
+    np.testing.assert_array_equal(model.coefs_[0], expected.coefs_[0])
+
+
 def test_inconsistent_csr_raises() -> None:
     _, y = draw(3)
     good = sp.csr_array(np.eye(3))
@@ -400,6 +410,12 @@ def test_thread_limit(n_jobs: int | None, expected: int, monkeypatch: pytest.Mon
             module = _core if name == "max_threads" else _threads
             monkeypatch.setattr(module, name, lambda limit=limit: limit)
         assert _threads.thread_limit(n_jobs) == expected
+
+
+def test_thread_limit_without_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = _threads.thread_limit(None)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert _threads.thread_limit(None) >= expected
 
 
 def test_thread_limit_follows_threadpoolctl() -> None:

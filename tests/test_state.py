@@ -7,6 +7,7 @@ import copy
 import math
 import pickle
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -123,6 +124,24 @@ def test_divergence_raises(estimator: type, dtype: str) -> None:
     model = estimator(learning_rate_init=1e30, dtype=dtype, random_state=0, **RUNAWAY)
     with pytest.raises(ValueError, match=r"^Solver produced non-finite parameter weights"):
         model.fit(*draw())
+    assert not hasattr(model, "coefs_")
+
+
+def test_divergence_in_the_last_update_raises() -> None:
+    model = BackpropRegressor(solver="sgd", learning_rate_init=1e308, max_iter=1, dtype="float64")
+    X, y = draw()
+    with pytest.raises(ValueError, match=r"^Solver produced non-finite parameter weights"):
+        model.fit(X, 1e3 * y)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+def test_a_loss_beyond_float64_raises(solver: str) -> None:
+    model = BackpropRegressor(
+        solver=solver, learning_rate_init=1e-300, dtype="float64", max_iter=2, random_state=0
+    )
+    X, y = draw()
+    with pytest.raises(ValueError, match=r"^Solver produced non-finite parameter weights"):
+        model.fit(X, 1e200 * y)
     assert not hasattr(model, "coefs_")
 
 
@@ -354,6 +373,32 @@ def test_type_may_change_between_calls() -> None:
     model = BackpropRegressor(dtype="float32", random_state=0).partial_fit(X, y)
     model.set_params(dtype="float64").partial_fit(X, y)
     assert model.coefs_[0].dtype == model._optimizer.moments[0].coefs[0].dtype == np.float64
+
+
+def test_predict_beside_fit_sees_one_model() -> None:
+    X, y = draw()
+    model = BackpropClassifier(max_iter=1, n_jobs=1)
+    expected = {}
+    for width, labels in ((3, ["a", "b"]), (90, ["c", "d", "e"])):
+        model.set_params(hidden_layer_sizes=width, random_state=width)
+        expected[len(labels)] = model.fit(X, np.resize(labels, len(y))).predict_proba(X)
+    stop = threading.Event()
+
+    def refit() -> None:
+        while not stop.is_set():
+            for width, labels in ((3, ["a", "b"]), (90, ["c", "d", "e"])):
+                model.set_params(hidden_layer_sizes=width, random_state=width)
+                model.fit(X, np.resize(labels, len(y)))
+
+    thread = threading.Thread(target=refit)
+    thread.start()
+    try:
+        for _ in range(300):
+            seen = model.predict_proba(X)
+            np.testing.assert_array_equal(seen, expected[seen.shape[1]])
+    finally:
+        stop.set()
+        thread.join()
 
 
 # Edits, copies and pickles
