@@ -77,10 +77,8 @@ def train(args: argparse.Namespace) -> None:
         fit(pipeline, table.X, y)
         seconds = time.perf_counter() - start
         save_model(pipeline, args.output)
-        epochs = network(pipeline).n_iter_
-        print(
-            f"\nsaved    {args.output}: trained on all rows, {count(epochs, 'epoch')}, {seconds:.1f} s"
-        )
+        epochs = count(network(pipeline).n_iter_, "epoch")
+        print(f"\nsaved    {args.output}: trained on all rows, {epochs}, {seconds:.1f} s")
     else:
         print("\nNothing was saved: --output MODEL trains on all rows and keeps the model.")
 
@@ -183,9 +181,7 @@ def _print_cross_validation(
         print(f"{label:<{LABEL}}  {cells}".rstrip())
     full = sum(fold.n_iter >= args.max_iter for fold in folds)
     if full:
-        print(
-            f"\n{full} of {len(folds)} folds used all {args.max_iter} epochs: try more --max-iter"
-        )
+        print(f"\n{full} of {len(folds)} folds used all {args.max_iter} epochs: see --max-iter")
     print(f"\ntook {seconds:.1f} s in all")
 
 

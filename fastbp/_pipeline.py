@@ -108,6 +108,10 @@ def build_pipeline(
             max_categories=MAX_CATEGORIES,
         )
         steps.append(("categories", encoder, list(categories)))
+    columns = ColumnTransformer(steps)
+    if columns.get_params(deep=False).get("force_int_remainder_cols") is True:
+        # scikit-learn 1.6: or the file would hold a private type, which is not trusted.
+        columns.set_params(force_int_remainder_cols=False)
     options: dict[str, Any] = {
         "hidden_layer_sizes": tuple(hidden_layer_sizes),
         "max_iter": max_iter,
@@ -123,7 +127,7 @@ def build_pipeline(
     else:
         regressor = BackpropRegressor(**options)
         model = TransformedTargetRegressor(regressor, transformer=StandardScaler())
-    return Pipeline([("columns", ColumnTransformer(steps)), ("model", model)])
+    return Pipeline([("columns", columns), ("model", model)])
 
 
 def network(pipeline: Pipeline) -> Any:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import skops
 import skops.io
-from sklearn.compose import ColumnTransformer
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
@@ -466,8 +466,9 @@ def test_code_in_a_model_file_does_not_run(
 def lookalikes() -> dict[str, object]:
     """Return objects of trusted types that are no model of ours."""
     scaler = FunctionTransformer(np.exp)
-    columns = ColumnTransformer([("numbers", scaler, ["a"])]).fit(pd.DataFrame({"a": [1.0]}))
     unfitted = _pipeline.build_pipeline("classification", ["a"], ["colour"], n_rows=9)
+    columns = clone(unfitted["columns"]).set_params(transformers=[("numbers", scaler, ["a"])])
+    columns.fit(pd.DataFrame({"a": [1.0]}))
     other = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
     return {
         "a number": 3,
