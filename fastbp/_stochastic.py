@@ -223,6 +223,7 @@ class Run:
         """Decide what follows an epoch. Nothing counts before the last line."""
         before = self.standing
         n_iter = before.n_iter + 1
+        self.losses.append(loss)
         self._say(f"Iteration {n_iter}, loss = {loss:.8f}")
         if self.validation_score is None:
             if not math.isfinite(loss) and not self._weights().are_finite():
@@ -242,7 +243,6 @@ class Run:
         after = Standing(n_iter, rate, no_improvement, best, diverged, diverged)
         if no_improvement > self.model.n_iter_no_change:
             after = self._act_on_plateau(after)
-        self.losses.append(loss)
         self.standing = after
 
     def _judge_loss(self, loss: float) -> tuple[Best, int]:

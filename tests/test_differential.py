@@ -245,6 +245,17 @@ def test_prints_what_scikit_learn_prints(
     assert "Stopping" in expected
 
 
+@pytest.mark.parametrize("tol", [0.0, 1e-4])
+def test_a_loss_that_stands_still(tol: float) -> None:
+    X, y = np.eye(4), np.arange(4.0)
+    params = {"learning_rate_init": 1e-300, "n_iter_no_change": 2, "max_iter": 9, "tol": tol}
+    ours = BackpropRegressor(shuffle=False, dtype="float64", random_state=0, **params)
+    theirs = MLPRegressor(shuffle=False, random_state=0, **params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert ours.fit(X, y).n_iter_ == theirs.fit(X, y).n_iter_ == (9 if tol == 0 else 4)
+
+
 @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-9), ("float32", 1e-4)])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("solver", ["adam", "sgd"])

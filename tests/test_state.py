@@ -20,6 +20,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from fastbp import BackpropClassifier, BackpropRegressor, _core
+from fastbp._optimizer import Optimizer
 from fastbp._weights import pack, unpack
 
 ESTIMATORS = (BackpropClassifier, BackpropRegressor)
@@ -216,6 +217,25 @@ def test_interrupt_keeps_whole_updates(interrupt: Any) -> None:
     assert not whole.interrupted_
     assert whole.loss_curve_[:2] == model.loss_curve_
     assert not np.array_equal(whole.coefs_[0], model.coefs_[0])
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_interrupt_between_epochs(early_stopping: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted_rate(self: Optimizer, learning_rate: float, rows_seen: int) -> float:
+        if rows_seen > 3 * 90:
+            raise KeyboardInterrupt
+        return learning_rate
+
+    monkeypatch.setattr(Optimizer, "rate_after_epoch", interrupted_rate)
+    X, y = draw(100 if early_stopping else 90)
+    model = BackpropRegressor(early_stopping=early_stopping, random_state=0)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        model.fit(X, y)
+    assert (model.n_iter_, len(model.loss_curve_), model.t_) == (3, 3, 360)
+    assert model.loss_ == model.loss_curve_[-1]
+    if early_stopping:
+        assert len(model.validation_scores_) == 3
+        assert model.best_validation_score_ == max(model.validation_scores_)
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
