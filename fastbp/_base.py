@@ -213,7 +213,7 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
             y = column_or_1d(y, warn=True)
         targets, n_outputs = self._encode_targets(y, dtype, incremental, classes)
         weight = check_sample_weight(sample_weight, X, dtype)
-        samples = Samples(core_rows(X, dtype), targets, weight)
+        samples = Samples(core_rows(X, dtype, NON_FINITE), targets, weight)
 
         units = [self.n_features_in_, *hidden_units, n_outputs]
         random_state = check_random_state(self.random_state)

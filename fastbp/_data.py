@@ -62,12 +62,15 @@ def dtype_to_validate(X: Any) -> list[type] | None:
     return [np.float64, np.float32]
 
 
-def core_rows(X: Any, dtype: str) -> Any:
-    """Return validated X as the core reads it; the same object if it reads that."""
+def core_rows(X: Any, dtype: str, preface: str = "") -> Any:
+    """Return validated X as the core reads it; the same object if it reads that.
+
+    ``preface`` begins the message about a value that the type cannot hold.
+    """
     if sp.issparse(X):
         X = _core_csr(X)
     if dtype == "float32":
-        refuse_beyond_float32(X, "X")
+        refuse_beyond_float32(X, "X", preface)
     if sp.issparse(X) or _has_core_rows(X):
         return X
     rows = np.empty(X.shape, dtype)
@@ -109,7 +112,7 @@ def to_compute_type(array: Array, dtype: str, name: str) -> Array:
     if array.dtype.kind not in "buif":
         raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}.")
     if dtype == "float32":
-        refuse_beyond_float32(array, name)
+        refuse_beyond_float32(array, name, NON_FINITE)
     return np.ascontiguousarray(array, dtype)
 
 
@@ -131,7 +134,7 @@ def refuse_zero_weights(weight: Array | None, of: str = "") -> None:
         raise ValueError(f"Sample weights{of} must contain at least one non-zero number.")
 
 
-def refuse_beyond_float32(X: Any, name: str) -> None:
+def refuse_beyond_float32(X: Any, name: str, preface: str = "") -> None:
     """Raise for a number that float32 cannot hold, saying where it is."""
     values = X.data[: X.indptr[-1]] if sp.issparse(X) else X
     # The extremes need no temporary array.
@@ -144,7 +147,8 @@ def refuse_beyond_float32(X: Any, name: str) -> None:
     if sp.issparse(X):
         X = X.tocoo()
         where = int(X.row[where[0]]), int(X.col[where[0]])
+    place = f"{name}[{', '.join(map(str, where))}]"
     raise ValueError(
-        f"{NON_FINITE} {name}[{', '.join(map(str, where))}] = {value:g} is beyond the range of "
-        "float32; scale it, or use dtype='float64'."
+        f"{preface} {place} = {value:g} is beyond the range of float32; scale it, or train with "
+        "dtype='float64'.".lstrip()
     )

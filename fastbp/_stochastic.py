@@ -162,8 +162,8 @@ class Run:
 
     def watch_score(self, validation: Samples, weights: Weights) -> None:
         """Let the score on a validation set, instead of the loss, decide when to stop."""
-        score = self.model._make_scorer(validation)
-        self.validation_score = lambda: score(self.net.predict(validation.X))
+        score, net = self.model._make_scorer(validation), self.net
+        self.validation_score = lambda: score(net.predict(validation.X))
         best, no_improvement = Best(-math.inf), 0
         best_score = getattr(self.model, "best_validation_score_", None)
         if best_score is not None:

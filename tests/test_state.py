@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import pickle
 import signal
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -315,6 +317,24 @@ def test_a_signal_ends_a_fit_soon(solver: str) -> None:
         signal.signal(signal.SIGALRM, previous)
     assert model.interrupted_
     assert np.isfinite(model.predict(X)).all()
+
+
+@pytest.mark.parametrize("params", [{"solver": "lbfgs"}, {"early_stopping": True}, {"tol": 0.1}])
+def test_no_network_outlives_a_call(interrupt: Any, params: dict[str, Any]) -> None:
+    networks: weakref.WeakSet[Any] = weakref.WeakSet()
+    start = interrupt.__init__
+
+    def remember(self: Any, *args: Any, **options: Any) -> None:
+        start(self, *args, **options)
+        networks.add(self)
+
+    interrupt.__init__, interrupt.at = remember, 0
+    gc.disable()  # a cycle would keep a network's memory until some later collection
+    try:
+        fitted(BackpropRegressor, **params).predict(draw()[0])
+        assert len(networks) == 0
+    finally:
+        gc.enable()
 
 
 # Refits
