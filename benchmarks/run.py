@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import geometric_mean, median
 from typing import Any
 
-from peers import Fit, Peer, all_peers, deviation
+from peers import Fit, Peer, agrees, all_peers, deviation
 from workloads import SPECS, Workload, load
 
 from fastbp._show_versions import environment, format_libraries, format_machine
@@ -43,7 +43,7 @@ def run_workload(workload: Workload, peers: list[Peer], n_rounds: int) -> dict[s
     for peer in peers:
         losses = first[peer.name].losses
         distance = deviation(losses, reference)
-        if not distance <= peer.tolerance:
+        if not agrees(peer, losses, reference):
             return (
                 f"{peer.name} ends at loss {losses[-1]:.6g}, {peers[0].name} at"
                 f" {reference[-1]:.6g}; the furthest epoch differs by {distance:.0e}"

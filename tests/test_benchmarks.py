@@ -58,11 +58,23 @@ def test_a_side_that_learns_something_else_is_not_timed(
     peers, run = modules["peers"], modules["run"]
     workload = modules["workloads"].load("housing", quick=True)
     sides = [
-        peers.Estimator("sklearn", (None, peers.MLPRegressor), tolerance=0.0),
-        peers.Estimator("other", (None, peers.BackpropRegressor), tolerance=1e-8, alpha=1.0),
+        peers.Estimator("sklearn", (None, peers.MLPRegressor), tolerances=(0.0, 0.0)),
+        peers.Estimator(
+            "other", (None, peers.BackpropRegressor), tolerances=(1e-8, 1e-8), alpha=1.0
+        ),
     ]
     message = run.run_workload(workload, sides, 1)
     assert isinstance(message, str) and message.startswith("other ends at loss")
+
+
+def test_agreement(modules: dict[str, ModuleType]) -> None:
+    peers = modules["peers"]
+    default = peers.all_peers()[-1]
+    assert default.name == "fastbp"
+    reference = [1.0] * 20
+    assert peers.agrees(default, [1.0] * 10 + [1.04] * 10, reference)
+    assert not peers.agrees(default, [1.0] * 10 + [1.06] * 10, reference)
+    assert not peers.agrees(default, [1.002] + [1.0] * 19, reference)
 
 
 def test_deviation(modules: dict[str, ModuleType]) -> None:
