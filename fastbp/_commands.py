@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import time
 from pathlib import Path
@@ -100,8 +101,8 @@ def predict(args: argparse.Namespace) -> None:
         output = pandas.DataFrame(columns)
     except Exception as error:  # a stranger's file may pass for a model and not be one
         raise TableError(f"{args.model} cannot predict: {one_line(error)}") from error
-    if not args.output:
-        sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
+    if isinstance(sys.stdout, io.TextIOWrapper):  # CSV is the same bytes wherever it is written
+        sys.stdout.reconfigure(encoding="utf-8", errors="strict", newline="")
     try:
         output.to_csv(args.output or sys.stdout, index=False)
     except BrokenPipeError:

@@ -552,6 +552,15 @@ def test_as_a_program(saved: dict[str, str], tmp_path: Path) -> None:
     assert ascii_only.returncode == 0 and b"mean \\xb1 sd" in ascii_only.stdout
 
 
+def test_labels_leave_as_utf8(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": range(20), "y": ["grün", "日本"] * 10})
+    file, model = write(tmp_path / "t.csv", frame), str(tmp_path / "model.skops")
+    assert train(file, "--target", "y", "--output", model) == 0
+    done = run("predict", model, file, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 0
+    assert set(done.stdout.decode("utf-8").split()) <= {"prediction", "grün", "日本"}
+
+
 def test_predictions_into_a_closed_pipe(saved: dict[str, str], tmp_path: Path) -> None:
     frame = pd.concat([mixed_table()] * 500)
     file = write(tmp_path / "long.csv", frame)
