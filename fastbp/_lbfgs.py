@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from ._data import Samples
+from ._threads import one_blas_thread
 from ._weights import Weights, pack, unpack
 
 if TYPE_CHECKING:
@@ -55,14 +56,15 @@ def fit_lbfgs(model: BaseBackprop, samples: Samples, weights: Weights) -> Weight
         return loss, gradient.astype(np.float64, copy=False)
 
     try:
-        result = scipy.optimize.minimize(
-            loss_gradient,
-            pack(weights).astype(np.float64),
-            method="L-BFGS-B",
-            jac=True,
-            callback=iterate,
-            options={"maxfun": model.max_fun, "maxiter": model.max_iter, "gtol": model.tol},
-        )
+        with one_blas_thread:
+            result = scipy.optimize.minimize(
+                loss_gradient,
+                pack(weights).astype(np.float64),
+                method="L-BFGS-B",
+                jac=True,
+                callback=iterate,
+                options={"maxfun": model.max_fun, "maxiter": model.max_iter, "gtol": model.tol},
+            )
     except KeyboardInterrupt:
         if iterate.state is None:
             raise

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How many threads a call may use."""
+"""How many threads a call may use, and how many BLAS may use beside it."""
 
 from __future__ import annotations
 
 import os
+import threading
 from functools import lru_cache
+from typing import Any
 
 import joblib
+from threadpoolctl import ThreadpoolController
 
 from . import _core
 
@@ -36,3 +39,41 @@ def thread_limit(n_jobs: int | None) -> int:
     if n_jobs < 0:
         return max(1, limit + 1 + n_jobs)
     return min(n_jobs, limit)
+
+
+class _OneBlasThread:
+    """Holds BLAS to one thread as long as any fit is inside.
+
+    SciPy's L-BFGS spends microseconds on vectors between two evaluations: a team of threads costs
+    it more than it gains, forty times as much beside a busy neighbour, and changes the last bits.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.reset)  # the lock may be held by a lost thread
+
+    def reset(self) -> None:
+        self.lock = threading.Lock()
+        self.n_inside = 0
+        self.limiter: Any = None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.n_inside == 0:
+                self.limiter = _threadpools().limit(limits=1, user_api="blas")
+            self.n_inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.n_inside -= 1
+            if self.n_inside == 0:
+                self.limiter.restore_original_limits()
+
+
+@lru_cache(maxsize=1)
+def _threadpools() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+one_blas_thread = _OneBlasThread()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import threadpoolctl
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
@@ -419,10 +420,34 @@ def test_thread_limit_without_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_thread_limit_follows_threadpoolctl() -> None:
-    threadpoolctl = pytest.importorskip("threadpoolctl")
     with threadpoolctl.threadpool_limits(1):
         assert _threads.thread_limit(None) == 1
         assert _threads.thread_limit(8) == 1
+
+
+def test_blas_has_one_thread_inside_lbfgs_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def blas_threads() -> set[int]:
+        pools = threadpoolctl.threadpool_info()
+        return {pool["num_threads"] for pool in pools if pool["user_api"] == "blas"}
+
+    seen = []
+
+    class WatchedNet(_core.Net):
+        def loss_gradient(self, *args: Any, **options: Any) -> Any:
+            seen.append(blas_threads())
+            return super().loss_gradient(*args, **options)
+
+    X, y = draw()
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        monkeypatch.setattr(_core, "Net", WatchedNet)
+        BackpropRegressor(solver="lbfgs", max_iter=3).fit(X, y)
+        assert all(threads == {1} for threads in seen)
+        assert blas_threads() == {2}
+        with _threads.one_blas_thread:
+            with pytest.raises(ValueError):
+                BackpropRegressor(solver="lbfgs", alpha=1e308).fit(1e200 * X, y)
+            assert blas_threads() == {1}
+        assert blas_threads() == {2}
 
 
 @pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"])
