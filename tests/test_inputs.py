@@ -1,24 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What goes in: every layout and type of X, weights, parameters, threads."""
+"""What goes in: every layout and type of X, values beyond float32, sample weights."""
 
 from __future__ import annotations
 
-import inspect
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-import threadpoolctl
-from sklearn.datasets import load_digits
-from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from fastbp import BackpropClassifier, BackpropRegressor, _core, _threads
+from fastbp import BackpropClassifier, BackpropRegressor
 from fastbp._data import Samples, core_rows, refuse_beyond_float32
 from fastbp._stochastic import split_rows
 
@@ -317,155 +309,3 @@ def test_both_parts_of_a_split_need_weight() -> None:
     for heavy, where in ((weight, "of the validation set"), (1 - weight, "outside the validation")):
         with pytest.raises(ValueError, match=f"Sample weights {where}"):
             split_rows(model, samples._replace(sample_weight=heavy), np.random.RandomState(0))
-
-
-# Parameters
-
-
-BAD_PARAMETERS: dict[str, list[Any]] = {
-    "hidden_layer_sizes": [0, -1, 3.5, "a", (3.5,), (2, 0), [[3]], None, (10**7, 10**7), 2**63],
-    "activation": ["gelu?", None, 1],
-    "solver": ["newton"],
-    "alpha": [-1, np.nan, "a"],
-    "batch_size": [0, -5, 2.5, "all"],
-    "learning_rate": ["cosine?"],
-    "learning_rate_init": [0, -1, np.nan],
-    "power_t": [-1],
-    "max_iter": [0, 1.5],
-    "shuffle": ["yes"],
-    "random_state": ["seed", -1],
-    "tol": [-1],
-    "momentum": [-0.1, 1.1],
-    "nesterovs_momentum": ["no"],
-    "early_stopping": ["no"],
-    "validation_fraction": [-0.1, 1],
-    "beta_1": [1, -0.1],
-    "beta_2": [1],
-    "epsilon": [0],
-    "n_iter_no_change": [0, 2.5],
-    "max_fun": [0],
-    "dtype": ["float16", np.float32, None],
-    "n_jobs": [0, 1.5, "all"],
-}
-
-
-@pytest.mark.parametrize("estimator", [BackpropClassifier, BackpropRegressor])
-@pytest.mark.parametrize("name", BAD_PARAMETERS)
-def test_bad_parameters_raise(estimator: type, name: str) -> None:
-    X, _ = draw(10)
-    for value in BAD_PARAMETERS[name]:
-        with pytest.raises((ValueError, MemoryError)) as error:
-            estimator(**{name: value}).fit(X, np.arange(10) % 2)
-        if name != "random_state":
-            assert name in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [(BackpropClassifier, MLPClassifier), (BackpropRegressor, MLPRegressor)],
-)
-def test_parameters_are_those_of_scikit_learn(ours: type, theirs: type) -> None:
-    mine = inspect.signature(ours).parameters
-    other = inspect.signature(theirs).parameters
-    assert [*mine][: len(other)] == [*other]
-    assert {name: p.default for name, p in mine.items() if name not in ("dtype", "n_jobs")} == {
-        name: p.default for name, p in other.items()
-    }
-    assert [mine[name].kind for name in other] == [p.kind for p in other.values()]
-    assert [*mine][len(other) :] == ["dtype", "n_jobs"]
-    assert all(mine[name].kind is inspect.Parameter.KEYWORD_ONLY for name in ("dtype", "n_jobs"))
-    for method in ("fit", "partial_fit", "predict", "score"):
-        expected = [*inspect.signature(getattr(theirs, method)).parameters]
-        assert [*inspect.signature(getattr(ours, method)).parameters] == expected
-    assert documented_parameters(ours.__doc__ or "") == [*mine]
-
-
-def documented_parameters(doc: str) -> list[str]:
-    """Return the parameters that a docstring describes, in order."""
-    lines = inspect.cleandoc(doc).partition("Parameters\n")[2].partition("Attributes\n")[0]
-    return re.findall(r"^(\w+) : ", lines, re.MULTILINE)
-
-
-def test_names_of_the_registry_are_documented() -> None:
-    for estimator in (BackpropClassifier, BackpropRegressor):
-        for name in _core.names()["activations"]:
-            assert f"'{name}'" in estimator.__doc__
-
-
-def test_a_parameter_of_another_solver_is_accepted() -> None:
-    X, y = draw()
-    BackpropRegressor(solver="lbfgs", max_iter=2, early_stopping=True, batch_size=7).fit(X, y)
-    BackpropRegressor(solver="adam", max_iter=2, momentum=0.3, max_fun=1).fit(X, y)
-
-
-# Threads
-
-
-@pytest.mark.parametrize(
-    ("n_jobs", "expected"), [(None, 6), (1, 1), (4, 4), (9, 6), (-1, 6), (-2, 5), (-9, 1)]
-)
-def test_thread_limit(n_jobs: int | None, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    for smallest in ("_cpu_count", "_affinity", "max_threads"):
-        limits = {"_cpu_count": 8, "_affinity": 8, "max_threads": 8, smallest: 6}
-        for name, limit in limits.items():
-            module = _core if name == "max_threads" else _threads
-            monkeypatch.setattr(module, name, lambda limit=limit: limit)
-        assert _threads.thread_limit(n_jobs) == expected
-
-
-def test_thread_limit_without_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = _threads.thread_limit(None)
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert _threads.thread_limit(None) >= expected
-
-
-def test_thread_limit_follows_threadpoolctl() -> None:
-    with threadpoolctl.threadpool_limits(1):
-        assert _threads.thread_limit(None) == 1
-        assert _threads.thread_limit(8) == 1
-
-
-def test_blas_has_one_thread_inside_lbfgs_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    def blas_threads() -> set[int]:
-        pools = threadpoolctl.threadpool_info()
-        return {pool["num_threads"] for pool in pools if pool["user_api"] == "blas"}
-
-    seen = []
-
-    class WatchedNet(_core.Net):
-        def loss_gradient(self, *args: Any, **options: Any) -> Any:
-            seen.append(blas_threads())
-            return super().loss_gradient(*args, **options)
-
-    X, y = draw()
-    with threadpoolctl.threadpool_limits(2, "blas"):
-        monkeypatch.setattr(_core, "Net", WatchedNet)
-        BackpropRegressor(solver="lbfgs", max_iter=3).fit(X, y)
-        assert all(threads == {1} for threads in seen)
-        assert blas_threads() == {2}
-        with _threads.one_blas_thread:
-            with pytest.raises(ValueError):
-                BackpropRegressor(solver="lbfgs", alpha=1e308).fit(1e200 * X, y)
-            assert blas_threads() == {1}
-        assert blas_threads() == {2}
-
-
-@pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"])
-def test_thread_limit_follows_the_environment(variable: str) -> None:
-    program = "from fastbp import _threads; print(_threads.thread_limit(None))"
-    environment = {**os.environ, variable: "1"}
-    ran = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-    )
-    assert ran.stdout.strip() == "1"
-
-
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_threads_do_not_change_a_bit(solver: str) -> None:
-    X, y = load_digits(return_X_y=True)
-    models = [
-        BackpropClassifier(solver=solver, max_iter=4, n_jobs=n_jobs, random_state=0).fit(X, y)
-        for n_jobs in (1, None)
-    ]
-    for one, all_threads in zip(models[0].coefs_, models[1].coefs_, strict=True):
-        np.testing.assert_array_equal(one, all_threads)

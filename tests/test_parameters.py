@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Parameters: scikit-learn's, documented, and checked."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from models import draw
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from fastbp import BackpropClassifier, BackpropRegressor, _core
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+BAD_PARAMETERS: dict[str, list[Any]] = {
+    "hidden_layer_sizes": [0, -1, 3.5, "a", (3.5,), (2, 0), [[3]], None, (10**7, 10**7), 2**63],
+    "activation": ["gelu?", None, 1],
+    "solver": ["newton"],
+    "alpha": [-1, np.nan, "a"],
+    "batch_size": [0, -5, 2.5, "all"],
+    "learning_rate": ["cosine?"],
+    "learning_rate_init": [0, -1, np.nan],
+    "power_t": [-1],
+    "max_iter": [0, 1.5],
+    "shuffle": ["yes"],
+    "random_state": ["seed", -1],
+    "tol": [-1],
+    "momentum": [-0.1, 1.1],
+    "nesterovs_momentum": ["no"],
+    "early_stopping": ["no"],
+    "validation_fraction": [-0.1, 1],
+    "beta_1": [1, -0.1],
+    "beta_2": [1],
+    "epsilon": [0],
+    "n_iter_no_change": [0, 2.5],
+    "max_fun": [0],
+    "dtype": ["float16", np.float32, None],
+    "n_jobs": [0, 1.5, "all"],
+}
+
+
+@pytest.mark.parametrize("estimator", [BackpropClassifier, BackpropRegressor])
+@pytest.mark.parametrize("name", BAD_PARAMETERS)
+def test_bad_parameters_raise(estimator: type, name: str) -> None:
+    X, _ = draw(10)
+    for value in BAD_PARAMETERS[name]:
+        with pytest.raises((ValueError, MemoryError)) as error:
+            estimator(**{name: value}).fit(X, np.arange(10) % 2)
+        if name != "random_state":
+            assert name in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(BackpropClassifier, MLPClassifier), (BackpropRegressor, MLPRegressor)],
+)
+def test_parameters_are_those_of_scikit_learn(ours: type, theirs: type) -> None:
+    mine = inspect.signature(ours).parameters
+    other = inspect.signature(theirs).parameters
+    assert [*mine][: len(other)] == [*other]
+    assert {name: p.default for name, p in mine.items() if name not in ("dtype", "n_jobs")} == {
+        name: p.default for name, p in other.items()
+    }
+    assert [mine[name].kind for name in other] == [p.kind for p in other.values()]
+    assert [*mine][len(other) :] == ["dtype", "n_jobs"]
+    assert all(mine[name].kind is inspect.Parameter.KEYWORD_ONLY for name in ("dtype", "n_jobs"))
+    for method in ("fit", "partial_fit", "predict", "score"):
+        expected = [*inspect.signature(getattr(theirs, method)).parameters]
+        assert [*inspect.signature(getattr(ours, method)).parameters] == expected
+    assert documented_parameters(ours.__doc__ or "") == [*mine]
+
+
+def documented_parameters(doc: str) -> list[str]:
+    """Return the parameters that a docstring describes, in order."""
+    lines = inspect.cleandoc(doc).partition("Parameters\n")[2].partition("Attributes\n")[0]
+    return re.findall(r"^(\w+) : ", lines, re.MULTILINE)
+
+
+def test_names_of_the_registry_are_documented() -> None:
+    for estimator in (BackpropClassifier, BackpropRegressor):
+        for name in _core.names()["activations"]:
+            assert f"'{name}'" in estimator.__doc__
+
+
+def test_a_parameter_of_another_solver_is_accepted() -> None:
+    X, y = draw()
+    BackpropRegressor(solver="lbfgs", max_iter=2, early_stopping=True, batch_size=7).fit(X, y)
+    BackpropRegressor(solver="adam", max_iter=2, momentum=0.3, max_fun=1).fit(X, y)
