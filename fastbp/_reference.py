@@ -408,7 +408,7 @@ class Net:
         arrays = [*self.weights, *self.biases]
         _check_array(parameters, "parameters", self.dtype, (sum(a.size for a in arrays),))
         if poll is not None and poll():
-            raise KeyboardInterrupt
+            raise InterruptedError("The gradient was stopped by poll.")
         ends = np.cumsum([a.size for a in arrays])
         for array, part in zip(arrays, np.split(parameters, ends[:-1]), strict=True):
             array[...] = part.reshape(array.shape)
@@ -429,7 +429,7 @@ class Net:
         _check_x(X, self.units[0])
         out_dtype = _check_real(self.dtype if dtype is None else dtype)
         if poll is not None and poll():
-            raise KeyboardInterrupt
+            raise InterruptedError("The prediction was stopped by poll.")
         if X.shape[0] == 0:
             return np.empty((0, self.units[-1]), dtype=out_dtype)
         _, z = forward(X.astype(np.float64), self.weights, self.biases, self.activations)

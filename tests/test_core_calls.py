@@ -109,6 +109,18 @@ def test_interrupt_ends_gradient_and_predict(call):
     assert np.isfinite(net.predict(p.X[:10])).all()
 
 
+def test_poll_ends_gradient_and_predict():
+    p = make_problem((200, 300, 300, 2), "tanh", n=1000)
+    X = np.tile(p.X, (40, 1))
+    net = p.net(_core.Net, max_rows=len(X), isa="ref")
+    with pytest.raises(InterruptedError):
+        net.predict(X, poll=lambda: True)
+    with pytest.raises(InterruptedError):
+        net.loss_gradient(p.parameters(), X, np.zeros((len(X), 2)), poll=lambda: True)
+    with pytest.raises(ZeroDivisionError):
+        net.predict(X, poll=lambda: 1 / 0)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
