@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The compiled core within a process: a family pinned from outside, nets in several threads."""
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from problems import flat, make_problem
+
+from fastbp import _core
+
+PROGRAM = """
+from fastbp import _core
+print(_core.default_isa(), _core.Net([2, 1], [], "squared_error", dtype="float32").isa)
+"""
+
+
+def run_pinned(isa):
+    environment = {**os.environ, "FASTBP_ISA": isa}
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+def test_environment_pins_the_family(isa):
+    assert run_pinned(isa).stdout.split() == [isa, isa]
+
+
+def test_environment_with_an_unknown_family():
+    done = run_pinned("mmx")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ValueError")
+    assert "mmx" in last
+    assert all(isa in last for isa in _core.available_isas())
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_nets_trained_side_by_side(n_threads):
+    """Teams share the machine's threads; which ones each gets changes no bit."""
+    p = make_problem((30, 60, 40, 3), "relu", "log_loss", n=500, dtype="float32")
+
+    def train(_):
+        net = p.net(_core.Net, solver="adam", max_rows=100, n_threads=n_threads)
+        for _ in range(20):
+            net.train(p.X, p.y, None, 100)
+        return flat(net.get_weights()).tobytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(train, range(8)))) == 1
+
+
+def test_a_net_at_work_refuses_a_second_caller():
+    p = make_problem((20, 40, 3), n=1000)
+    net = p.net(_core.Net, solver="adam", max_rows=50)
+    order = np.tile(np.arange(1000), 20_000)
+    at_work, done = threading.Event(), threading.Event()
+
+    def poll():
+        at_work.set()
+        return done.is_set()
+
+    thread = threading.Thread(target=net.train, args=(p.X, p.y, order, 50), kwargs={"poll": poll})
+    thread.start()
+    try:
+        assert at_work.wait(10)
+        with pytest.raises(RuntimeError, match="at work"):
+            net.predict(p.X)
+        with pytest.raises(RuntimeError, match="at work"):
+            net.train(p.X, p.y, None, 50)
+    finally:
+        done.set()
+        thread.join()
+    assert np.isfinite(net.predict(p.X)).all()
+
+
+def test_threads_of_openmp_are_told():
+    assert _core.max_threads() >= 1
