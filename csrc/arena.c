@@ -31,11 +31,9 @@ void *fbp_arena_take(fbp_arena *arena, int64_t count, size_t bytes)
 
 int fbp_arena_allocate(fbp_arena *arena, void **owner)
 {
-    if (arena->overflow)
-        return 0;
+    if (arena->overflow) return 0;
     char *block = calloc(arena->used + ALIGNMENT, 1);
-    if (!block)
-        return 0;
+    if (!block) return 0;
     *owner = block;
     arena->base = block + (ALIGNMENT - (uintptr_t)block % ALIGNMENT) % ALIGNMENT;
     arena->used = 0;

@@ -8,16 +8,13 @@
 
 static int csr_is_valid(const fbp_matrix *x)
 {
-    if ((x->index_bits != 32 && x->index_bits != 64) || !x->indices)
-        return 0;
+    if ((x->index_bits != 32 && x->index_bits != 64) || !x->indices) return 0;
     const int32_t *p32 = x->indptr, *i32 = x->indices;
     const int64_t *p64 = x->indptr, *i64 = x->indices;
     const int narrow = x->index_bits == 32;
-    if ((narrow ? p32[0] : p64[0]) != 0)
-        return 0;
+    if ((narrow ? p32[0] : p64[0]) != 0) return 0;
     for (int64_t r = 0; r < x->n_rows; r++)
-        if (narrow ? p32[r] > p32[r + 1] : p64[r] > p64[r + 1])
-            return 0;
+        if (narrow ? p32[r] > p32[r + 1] : p64[r] > p64[r + 1]) return 0;
     const int64_t n_values = narrow ? p32[x->n_rows] : p64[x->n_rows];
     int bad = 0;
     for (int64_t i = 0; i < n_values; i++) {
@@ -31,15 +28,13 @@ int fbp_matrix_is_valid(const fbp_matrix *x, int64_t n_cols)
 {
     if (!x || x->n_rows < 0 || x->n_cols != n_cols || (x->real != FBP_F32 && x->real != FBP_F64))
         return 0;
-    if (x->indptr)
-        return csr_is_valid(x);
+    if (x->indptr) return csr_is_valid(x);
     return x->ld >= x->n_cols && (x->data || x->n_rows == 0);
 }
 
 int fbp_order_is_valid(const int64_t *order, int64_t n_order, int64_t n_rows)
 {
-    if (n_order < 0 || (!order && n_order > n_rows))
-        return 0;
+    if (n_order < 0 || (!order && n_order > n_rows)) return 0;
     int bad = 0;
     for (int64_t i = 0; order && i < n_order; i++)
         bad |= order[i] < 0 || order[i] >= n_rows;
@@ -62,8 +57,7 @@ int fbp_data_is_valid(const fbp_net *net, const fbp_data *data)
 {
     if (!data || !fbp_matrix_is_valid(&data->x, net->n_in) || (!data->y && data->x.n_rows > 0))
         return 0;
-    if (data->weights && !weights_are_valid(net, data->weights, data->x.n_rows))
-        return 0;
+    if (data->weights && !weights_are_valid(net, data->weights, data->x.n_rows)) return 0;
     int bad = 0;
     if (fbp_loss_takes_codes(net->loss))
         for (int64_t i = 0; i < data->x.n_rows; i++) {
@@ -100,8 +94,7 @@ void fbp_gather_y(const fbp_net *net, const fbp_data *data, const int64_t *order
 double fbp_sum_weights(const fbp_net *net, const void *weights, const int64_t *order, int64_t first,
                        int64_t rows)
 {
-    if (!weights)
-        return (double)rows;
+    if (!weights) return (double)rows;
     double sum = 0;
     for (int64_t r = 0; r < rows; r++) {
         const int64_t row = order ? order[first + r] : first + r;

@@ -8,7 +8,7 @@
 #include "internal.h"
 #include "isa/target.h"
 
-#define FBP_ISA(NAME, name)                                                                        \
+#define FBP_ISA(NAME, name) \
     extern const fbp_kernels *const fbp_kernels_f32_##name, *const fbp_kernels_f64_##name;
 #include "registry.def"
 
@@ -21,10 +21,7 @@ static void cpuid(unsigned leaf, unsigned subleaf, unsigned out[4])
     __cpuidex((int *)out, (int)leaf, (int)subleaf);
 }
 
-static uint64_t xcr0(void)
-{
-    return _xgetbv(0);
-}
+static uint64_t xcr0(void) { return _xgetbv(0); }
 #else
 #include <cpuid.h>
 
@@ -49,8 +46,7 @@ static int has_avx2(void)
 {
     unsigned leaf0[4], leaf1[4], leaf7[4];
     cpuid(0, 0, leaf0);
-    if (leaf0[0] < 7)
-        return 0;
+    if (leaf0[0] < 7) return 0;
     cpuid(1, 0, leaf1);
     cpuid(7, 0, leaf7);
     const int osxsave = (int)BIT(leaf1[2], 27), fma = (int)BIT(leaf1[2], 12);
@@ -60,34 +56,24 @@ static int has_avx2(void)
 static int has_avx512(void)
 {
     unsigned leaf7[4];
-    if (!has_avx2() || (xcr0() & XCR0_AVX512) != XCR0_AVX512)
-        return 0;
+    if (!has_avx2() || (xcr0() & XCR0_AVX512) != XCR0_AVX512) return 0;
     cpuid(7, 0, leaf7);
     const unsigned b = leaf7[1];
     return BIT(b, 16) && BIT(b, 17) && BIT(b, 30) && BIT(b, 31); /* F, DQ, BW, VL */
 }
 #else
-static int has_avx2(void)
-{
-    return 0;
-}
+static int has_avx2(void) { return 0; }
 
-static int has_avx512(void)
-{
-    return 0;
-}
+static int has_avx512(void) { return 0; }
 #endif
 
-static int has_ref(void)
-{
-    return 1;
-}
+static int has_ref(void) { return 1; }
 
 int fbp_isa_available(int isa)
 {
     switch (isa) {
-#define FBP_ISA(NAME, name)                                                                        \
-    case FBP_ISA_##NAME:                                                                           \
+#define FBP_ISA(NAME, name) \
+    case FBP_ISA_##NAME:    \
         return fbp_kernels_f32_##name && has_##name();
 #include "registry.def"
     default:
@@ -99,18 +85,16 @@ int fbp_isa_best(void)
 {
     int best = FBP_ISA_REF;
     for (int isa = 0; isa < FBP_N_ISAS; isa++)
-        if (fbp_isa_available(isa))
-            best = isa;
+        if (fbp_isa_available(isa)) best = isa;
     return best;
 }
 
 const fbp_kernels *fbp_kernels_find(int isa, int real)
 {
-    if (!fbp_isa_available(isa))
-        return NULL;
+    if (!fbp_isa_available(isa)) return NULL;
     switch (isa) {
-#define FBP_ISA(NAME, name)                                                                        \
-    case FBP_ISA_##NAME:                                                                           \
+#define FBP_ISA(NAME, name) \
+    case FBP_ISA_##NAME:    \
         return real == FBP_F32 ? fbp_kernels_f32_##name : fbp_kernels_f64_##name;
 #include "registry.def"
     default:

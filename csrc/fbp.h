@@ -78,36 +78,36 @@ typedef struct {
  *  Dense rows are contiguous, ld elements apart. CSR rows may be unsorted; duplicates add up. */
 typedef struct {
     int64_t n_rows, n_cols;
-    int32_t real;         /* fbp_real of data, independent of the net's */
-    int32_t index_bits;   /* CSR: 32 or 64; dense: ignored */
+    int32_t real;       /* fbp_real of data, independent of the net's */
+    int32_t index_bits; /* CSR: 32 or 64; dense: ignored */
     const void *data;
-    int64_t ld;           /* dense: elements from row to row, ≥ n_cols */
-    const void *indices;  /* CSR: column of each value */
-    const void *indptr;   /* CSR: [n_rows + 1]; NULL: dense */
+    int64_t ld;          /* dense: elements from row to row, ≥ n_cols */
+    const void *indices; /* CSR: column of each value */
+    const void *indptr;  /* CSR: [n_rows + 1]; NULL: dense */
 } fbp_matrix;
 
 /** Samples with what they should give. Borrowed, read only. */
 typedef struct {
     fbp_matrix x;
-    const void *y;       /* int32 codes [n_rows] or real [n_rows × n_out], see fbp_loss_takes_codes */
+    const void *y; /* int32 codes [n_rows] or real [n_rows × n_out], see fbp_loss_takes_codes */
     const void *weights; /* real [n_rows], ≥ 0, or NULL: all one */
 } fbp_data;
 
 /** One step's arithmetic. */
 typedef struct {
-    double alpha;         /* L2 penalty: α/2 · ΣW² / Σ sample weights */
+    double alpha; /* L2 penalty: α/2 · ΣW² / Σ sample weights */
     double learning_rate;
-    double momentum;      /* sgd, nesterov */
+    double momentum;                /* sgd, nesterov */
     double beta_1, beta_2, epsilon; /* adam */
-    fbp_poll_fn poll;     /* or NULL */
+    fbp_poll_fn poll;               /* or NULL */
     void *poll_context;
 } fbp_step;
 
 /** How far a call came. */
 typedef struct {
-    double loss_sum;   /* Σ over batches of (batch loss, penalty included) × (rows of the batch) */
-    int64_t n_rows;    /* rows of the whole batches done */
-    int64_t n_steps;   /* updates done: batches whose weights sum to zero make none */
+    double loss_sum; /* Σ over batches of (batch loss, penalty included) × (rows of the batch) */
+    int64_t n_rows;  /* rows of the whole batches done */
+    int64_t n_steps; /* updates done: batches whose weights sum to zero make none */
 } fbp_progress;
 
 /** Make a net with zero weights and fresh solver state.

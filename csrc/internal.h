@@ -25,9 +25,9 @@
 #include "pace.h"
 
 #define FBP_CACHE_LINE 64
-#define FBP_CHUNK_ROWS 4096  /* rows of a batch held at once; larger batches run in chunks */
-#define FBP_STRIP_ROWS 32    /* rows of W in one task and in one partial sum of squares */
-#define FBP_COLUMN_LANES 16  /* partial sums of a one-column layer's dot product */
+#define FBP_CHUNK_ROWS 4096 /* rows of a batch held at once; larger batches run in chunks */
+#define FBP_STRIP_ROWS 32   /* rows of W in one task and in one partial sum of squares */
+#define FBP_COLUMN_LANES 16 /* partial sums of a one-column layer's dot product */
 #define FBP_MAX_MOMENTS 2
 
 /* How a weight product ends: what the solver needs, in double; kernels round it to real. */
@@ -36,22 +36,22 @@ typedef struct {
     double scale;         /* 1 / Σ sample weights */
     double learning_rate; /* adam: bias-corrected */
     double momentum, beta_1, beta_2, epsilon;
-    int first, last;      /* chunk of the batch: accumulate from zero; finish with the solver */
+    int first, last; /* chunk of the batch: accumulate from zero; finish with the solver */
 } fbp_update;
 
 /* One strip of a layer's weights, rows i0 … i1−1 of one column panel, with its operands. */
 typedef struct {
-    int64_t rows;            /* batch rows, the product's k */
+    int64_t rows; /* batch rows, the product's k */
     int64_t fan_in, fan_out;
     int64_t i0, i1, panel;
-    const void *a;           /* panels [rows × fan_in] */
+    const void *a; /* panels [rows × fan_in] */
     int64_t a_stride;
-    const void *delta;       /* panels [rows × fan_out], or a vector for a column */
+    const void *delta; /* panels [rows × fan_out], or a vector for a column */
     int64_t delta_stride;
-    void *w, *wt, *b;        /* packed W and Wᵀ (or NULL), intercepts */
-    void *gw, *gb;           /* gradient store, laid out like W and b; NULL if never needed */
+    void *w, *wt, *b; /* packed W and Wᵀ (or NULL), intercepts */
+    void *gw, *gb;    /* gradient store, laid out like W and b; NULL if never needed */
     void *mw[FBP_MAX_MOMENTS], *mb[FBP_MAX_MOMENTS]; /* solver state, laid out like W and b */
-    void *squares;           /* out: partial sums of W², real [⌈fan_in / 32⌉ × fan_out padded] */
+    void *squares; /* out: partial sums of W², real [⌈fan_in / 32⌉ × fan_out padded] */
 } fbp_strip;
 
 /* out = act(a · W + b) for rows (a multiple of MR) of panels. */
@@ -95,11 +95,11 @@ const fbp_kernels *fbp_kernels_find(int isa, int real);
 
 typedef struct {
     int64_t fan_in, fan_out;
-    int activation;       /* of the outputs; the last layer has the loss's link instead */
-    int column;           /* the output layer, with one output */
+    int activation; /* of the outputs; the last layer has the loss's link instead */
+    int column;     /* the output layer, with one output */
     int64_t a_stride, delta_stride;
-    void *a;              /* inputs of the chunk, panels [chunk × fan_in] */
-    void *delta;          /* dL/dz of the chunk, panels [chunk × fan_out] or a vector */
+    void *a;     /* inputs of the chunk, panels [chunk × fan_in] */
+    void *delta; /* dL/dz of the chunk, panels [chunk × fan_out] or a vector */
     void *w, *wt, *b;
     void *gw, *gb;
     void *mw[FBP_MAX_MOMENTS], *mb[FBP_MAX_MOMENTS];
@@ -116,28 +116,28 @@ typedef struct {
 
 /* What one thread keeps for itself while it carries a block of rows. */
 typedef struct {
-    void *panels[2];   /* prediction's activations, panels [block × widest] */
+    void *panels[2]; /* prediction's activations, panels [block × widest] */
     int64_t stride;
-    void *y;           /* targets of the block */
-    void *weights;     /* sample weights of the block */
+    void *y;       /* targets of the block */
+    void *weights; /* sample weights of the block */
 } fbp_scratch;
 
 struct fbp_net {
     const fbp_kernels *kernels;
     int real, loss, solver, n_layers, n_threads, n_moments;
     size_t real_bytes;
-    int64_t n_in, n_out, y_step;       /* y_step: reals per row of gathered targets */
-    int64_t max_rows, chunk, block;    /* rows: of a batch, held at once, carried by a thread */
+    int64_t n_in, n_out, y_step;    /* y_step: reals per row of gathered targets */
+    int64_t max_rows, chunk, block; /* rows: of a batch, held at once, carried by a thread */
     int64_t step_count;
     double beta_1_power, beta_2_power; /* βᵗ by repeated multiplication */
     fbp_layer *layers;
-    double *row_loss;                  /* [chunk] */
-    fbp_task *tasks;                   /* by falling cost */
-    int32_t *task_order;               /* task numbers, grouped by thread */
-    int32_t *task_begin;               /* [n_threads + 1] each thread's part of task_order */
-    double *task_load;                 /* [n_threads] scratch of the assignment */
+    double *row_loss;    /* [chunk] */
+    fbp_task *tasks;     /* by falling cost */
+    int32_t *task_order; /* task numbers, grouped by thread */
+    int32_t *task_begin; /* [n_threads + 1] each thread's part of task_order */
+    double *task_load;   /* [n_threads] scratch of the assignment */
     int32_t n_tasks, planned_threads;
-    fbp_scratch *scratch;              /* [n_threads] */
+    fbp_scratch *scratch; /* [n_threads] */
     fbp_pace pace;
     void *arena;
 };

@@ -15,18 +15,15 @@
 
 static int spec_is_valid(const fbp_spec *s)
 {
-    if (!s || s->n_layers < 1 || !s->units || s->n_threads < 1 || s->max_rows < 0)
-        return 0;
+    if (!s || s->n_layers < 1 || !s->units || s->n_threads < 1 || s->max_rows < 0) return 0;
     if (s->loss < 0 || s->loss >= FBP_N_LOSSES || s->solver < 0 || s->solver >= FBP_N_SOLVERS)
         return 0;
     if ((s->real != FBP_F32 && s->real != FBP_F64) || (s->n_layers > 1 && !s->activations))
         return 0;
     for (int l = 0; l <= s->n_layers; l++)
-        if (s->units[l] < 1)
-            return 0;
+        if (s->units[l] < 1) return 0;
     for (int l = 0; l + 1 < s->n_layers; l++)
-        if (s->activations[l] < 0 || s->activations[l] >= FBP_N_ACTIVATIONS)
-            return 0;
+        if (s->activations[l] < 0 || s->activations[l] >= FBP_N_ACTIVATIONS) return 0;
     return !fbp_loss_takes_codes(s->loss) || s->units[s->n_layers] > 1;
 }
 
@@ -35,8 +32,7 @@ static int sizes_fit(const fbp_spec *s)
 {
     const int64_t limit = INT64_C(1) << 40;
     for (int l = 0; l <= s->n_layers; l++)
-        if (s->units[l] > limit)
-            return 0;
+        if (s->units[l] > limit) return 0;
     return s->max_rows <= limit;
 }
 
@@ -102,25 +98,23 @@ static void carve_layer(const fbp_net *net, int l, fbp_layer *layer, fbp_arena *
                                  : take_panels(net, arena, layer->delta_stride, layer->fan_out);
 }
 
-static void carve_scratch(const fbp_net *net, fbp_scratch *scratch, int64_t widest, fbp_arena *arena)
+static void carve_scratch(const fbp_net *net, fbp_scratch *scratch, int64_t widest,
+                          fbp_arena *arena)
 {
     scratch->stride = panel_stride(net, net->block);
     for (int i = 0; i < 2; i++)
         scratch->panels[i] = take_panels(net, arena, scratch->stride, widest);
-    if (net->max_rows == 0)
-        return;
+    if (net->max_rows == 0) return;
     scratch->y = fbp_arena_take(arena, net->block, (size_t)net->y_step * net->real_bytes);
     scratch->weights = fbp_arena_take(arena, net->block, net->real_bytes);
 }
 
 static int32_t count_tasks(const fbp_net *net, const fbp_layer *layer, fbp_arena *arena)
 {
-    if (layer->column || arena->overflow)
-        return 1;
-    const int64_t count = fbp_ceil_div(layer->fan_in, FBP_STRIP_ROWS)
-                          * fbp_ceil_div(layer->fan_out, net->kernels->nr);
-    if (count > INT32_MAX / 2)
-        arena->overflow = 1;
+    if (layer->column || arena->overflow) return 1;
+    const int64_t count = fbp_ceil_div(layer->fan_in, FBP_STRIP_ROWS) *
+                          fbp_ceil_div(layer->fan_out, net->kernels->nr);
+    if (count > INT32_MAX / 2) arena->overflow = 1;
     return arena->overflow ? 0 : (int32_t)count;
 }
 
@@ -146,18 +140,15 @@ static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
         const int32_t n_tasks = count_tasks(net, &layer, arena);
         arena->overflow |= n_tasks > INT32_MAX - net->n_tasks;
         net->n_tasks += arena->overflow ? 0 : n_tasks;
-        if (arena->base)
-            net->layers[l] = layer;
+        if (arena->base) net->layers[l] = layer;
     }
     net->scratch = fbp_arena_take(arena, net->n_threads, sizeof(fbp_scratch));
     for (int t = 0; t < net->n_threads; t++) {
         fbp_scratch scratch = {0};
         carve_scratch(net, &scratch, widest, arena);
-        if (arena->base)
-            net->scratch[t] = scratch;
+        if (arena->base) net->scratch[t] = scratch;
     }
-    if (net->max_rows == 0)
-        return;
+    if (net->max_rows == 0) return;
     net->row_loss = fbp_arena_take(arena, net->chunk, sizeof(double));
     net->tasks = fbp_arena_take(arena, net->n_tasks, sizeof(fbp_task));
     net->task_order = fbp_arena_take(arena, 2 * (int64_t)net->n_tasks, sizeof(int32_t));
@@ -168,12 +159,9 @@ static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
 static int by_falling_cost(const void *a, const void *b)
 {
     const fbp_task *s = a, *t = b;
-    if (s->cost != t->cost)
-        return s->cost < t->cost ? 1 : -1;
-    if (s->layer != t->layer)
-        return s->layer - t->layer;
-    if (s->panel != t->panel)
-        return s->panel - t->panel;
+    if (s->cost != t->cost) return s->cost < t->cost ? 1 : -1;
+    if (s->layer != t->layer) return s->layer - t->layer;
+    if (s->panel != t->panel) return s->panel - t->panel;
     return (s->i0 > t->i0) - (s->i0 < t->i0);
 }
 
@@ -189,8 +177,8 @@ static void list_tasks(fbp_net *net)
             continue;
         }
         for (int32_t p = 0; (int64_t)p * k->nr < layer->fan_out; p++) {
-            const double vectors
-                = (double)fbp_panel_width(layer->fan_out, p, k->lanes, k->nr) / k->lanes;
+            const double vectors =
+                (double)fbp_panel_width(layer->fan_out, p, k->lanes, k->nr) / k->lanes;
             for (int64_t i0 = 0; i0 < layer->fan_in; i0 += FBP_STRIP_ROWS) {
                 const int64_t i1 = fbp_min(layer->fan_in, i0 + FBP_STRIP_ROWS);
                 const double cost = (double)(i1 - i0) * vectors + (i0 == 0 ? 4 : 0);
@@ -205,23 +193,22 @@ static void list_tasks(fbp_net *net)
  * in every step, so that these stay in their caches. */
 void fbp_plan_tasks(fbp_net *net, int n_threads)
 {
-    if (net->planned_threads == n_threads)
-        return;
+    if (net->planned_threads == n_threads) return;
     int32_t *owner = net->task_order + net->n_tasks;
     memset(net->task_load, 0, sizeof(double) * (size_t)n_threads);
     memset(net->task_begin, 0, sizeof(int32_t) * (size_t)(n_threads + 1));
     for (int32_t i = 0; i < net->n_tasks; i++) {
         int best = 0;
         for (int t = 1; t < n_threads; t++)
-            if (net->task_load[t] < net->task_load[best])
-                best = t;
+            if (net->task_load[t] < net->task_load[best]) best = t;
         net->task_load[best] += net->tasks[i].cost;
         owner[i] = best;
         net->task_begin[best + 1]++;
     }
     for (int t = 0; t < n_threads; t++)
         net->task_begin[t + 1] += net->task_begin[t];
-    for (int32_t i = net->n_tasks; i-- > 0;) /* filled from behind, which leaves begin one too far */
+    for (int32_t i = net->n_tasks;
+         i-- > 0;) /* filled from behind, which leaves begin one too far */
         net->task_order[--net->task_begin[owner[i] + 1]] = i;
     for (int t = 0; t < n_threads; t++)
         net->task_begin[t] = net->task_begin[t + 1];
@@ -249,36 +236,29 @@ static void fill_in(fbp_net *net, const fbp_spec *spec, const fbp_kernels *kerne
 
 fbp_status fbp_net_create(const fbp_spec *spec, fbp_net **out)
 {
-    if (!out)
-        return FBP_EINVAL;
+    if (!out) return FBP_EINVAL;
     *out = NULL;
-    if (!spec_is_valid(spec))
-        return FBP_EINVAL;
+    if (!spec_is_valid(spec)) return FBP_EINVAL;
     const fbp_kernels *kernels = fbp_kernels_find(spec->isa, spec->real);
-    if (!kernels)
-        return FBP_EISA;
-    if (!sizes_fit(spec))
-        return FBP_ENOMEM;
+    if (!kernels) return FBP_EISA;
+    if (!sizes_fit(spec)) return FBP_ENOMEM;
     fbp_net plan = {0};
     fbp_arena arena = {0};
     fill_in(&plan, spec, kernels);
     (void)fbp_arena_take(&arena, 1, sizeof(fbp_net));
     carve(&plan, spec, &arena);
-    if (!fbp_arena_allocate(&arena, &plan.arena))
-        return FBP_ENOMEM;
+    if (!fbp_arena_allocate(&arena, &plan.arena)) return FBP_ENOMEM;
     fbp_net *net = fbp_arena_take(&arena, 1, sizeof(fbp_net));
     carve(&plan, spec, &arena);
     *net = plan;
-    if (net->max_rows > 0)
-        list_tasks(net);
+    if (net->max_rows > 0) list_tasks(net);
     *out = net;
     return FBP_OK;
 }
 
 void fbp_net_destroy(fbp_net *net)
 {
-    if (net)
-        free(net->arena);
+    if (net) free(net->arena);
 }
 
 static fbp_layer *layer_at(const fbp_net *net, int layer)
@@ -310,8 +290,7 @@ static void take(const fbp_net *net, const fbp_layer *l, const void *w, const vo
 fbp_status fbp_net_set_layer(fbp_net *net, int layer, const void *coef, const void *intercept)
 {
     const fbp_layer *l = layer_at(net, layer);
-    if (!l || !coef || !intercept)
-        return FBP_EINVAL;
+    if (!l || !coef || !intercept) return FBP_EINVAL;
     put(net, l, coef, intercept, l->w, l->wt, l->b);
     return FBP_OK;
 }
@@ -319,8 +298,7 @@ fbp_status fbp_net_set_layer(fbp_net *net, int layer, const void *coef, const vo
 fbp_status fbp_net_get_layer(const fbp_net *net, int layer, void *coef, void *intercept)
 {
     const fbp_layer *l = layer_at(net, layer);
-    if (!l || !coef || !intercept)
-        return FBP_EINVAL;
+    if (!l || !coef || !intercept) return FBP_EINVAL;
     take(net, l, l->w, l->b, coef, intercept);
     return FBP_OK;
 }
@@ -345,15 +323,11 @@ fbp_status fbp_net_get_moment(const fbp_net *net, int layer, int moment, void *c
     return FBP_OK;
 }
 
-int64_t fbp_net_get_step_count(const fbp_net *net)
-{
-    return net ? net->step_count : 0;
-}
+int64_t fbp_net_get_step_count(const fbp_net *net) { return net ? net->step_count : 0; }
 
 fbp_status fbp_net_set_step_count(fbp_net *net, int64_t count, double beta_1, double beta_2)
 {
-    if (!net || count < 0)
-        return FBP_EINVAL;
+    if (!net || count < 0) return FBP_EINVAL;
     const uint64_t fpenv = fbp_fpenv_enter(); /* so that the powers are those of training */
     net->step_count = count;
     net->beta_1_power = net->beta_2_power = 1;

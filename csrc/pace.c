@@ -24,8 +24,7 @@ int fbp_pace_threads(fbp_pace *p, int limit)
     if (p->chunks_to_trial-- <= 0 && p->cost[p->best] > 0) {
         p->direction = -p->direction;
         const int level = p->best + p->direction;
-        if (level == 0 || (level > 0 && !is_last_level(p, level - 1)))
-            p->trial = level;
+        if (level == 0 || (level > 0 && !is_last_level(p, level - 1))) p->trial = level;
         p->chunks_to_trial = p->interval;
     }
     return limit >> p->trial > 1 ? limit >> p->trial : 1;
@@ -53,8 +52,7 @@ void fbp_pace_report(fbp_pace *p, int64_t rows, int64_t nanoseconds)
         return;
     }
     *cost = *cost > 0 ? 0.75 * *cost + 0.25 * now : now;
-    if (p->reference <= 0 || *cost < p->reference)
-        p->reference = *cost;
+    if (p->reference <= 0 || *cost < p->reference) p->reference = *cost;
     if (*cost > SLOWED * p->reference) {
         p->reference = *cost;
         p->interval = FIRST_INTERVAL;

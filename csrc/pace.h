@@ -16,13 +16,13 @@
 #define FBP_PACE_LEVELS 32
 
 typedef struct {
-    int limit;                          /* threads allowed; what the rest was learnt for */
-    int best, trial;                    /* levels: limit >> level threads; trial: running now */
-    int direction;                      /* of the last trial: +1 fewer threads, −1 more */
-    int64_t chunks_to_trial, interval;  /* chunks until the next trial, between trials */
-    double reference;                   /* ns per row of the best level when it was chosen */
-    double cost[FBP_PACE_LEVELS];       /* ns per row, smoothed; 0 unknown */
-    int64_t chunk_rows;                 /* rows that take about FBP_CHUNK_NANOSECONDS */
+    int limit;                         /* threads allowed; what the rest was learnt for */
+    int best, trial;                   /* levels: limit >> level threads; trial: running now */
+    int direction;                     /* of the last trial: +1 fewer threads, −1 more */
+    int64_t chunks_to_trial, interval; /* chunks until the next trial, between trials */
+    double reference;                  /* ns per row of the best level when it was chosen */
+    double cost[FBP_PACE_LEVELS];      /* ns per row, smoothed; 0 unknown */
+    int64_t chunk_rows;                /* rows that take about FBP_CHUNK_NANOSECONDS */
 } fbp_pace;
 
 /* Threads for the next chunk, at most limit. */

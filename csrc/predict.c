@@ -22,8 +22,7 @@ static void *forward_scratch(const fbp_net *net, const fbp_scratch *s, int64_t p
     const fbp_kernels *k = net->kernels;
     for (int l = 0; l < net->n_layers; l++) {
         const fbp_layer *layer = &net->layers[l];
-        fbp_forward_fn *forward
-            = layer->column ? k->forward_column : k->forward[layer->activation];
+        fbp_forward_fn *forward = layer->column ? k->forward_column : k->forward[layer->activation];
         forward(padded, layer->fan_out, layer->fan_in, s->panels[l % 2], s->stride, layer->w,
                 layer->b, s->panels[(l + 1) % 2], s->stride);
     }
@@ -36,8 +35,8 @@ static void predict_body(void *context, int thread, int n_threads)
     const fbp_net *net = p->net;
     const fbp_kernels *k = net->kernels;
     const fbp_scratch *scratch = &net->scratch[thread];
-    const size_t row_bytes
-        = (size_t)net->n_out * (p->out_real == FBP_F32 ? sizeof(float) : sizeof(double));
+    const size_t row_bytes =
+        (size_t)net->n_out * (p->out_real == FBP_F32 ? sizeof(float) : sizeof(double));
     int64_t begin, end;
     fbp_share(fbp_ceil_div(p->x->n_rows, k->mr), thread, n_threads, &begin, &end);
     for (int64_t row = begin * k->mr; row < end * k->mr; row += net->block) {
@@ -45,13 +44,11 @@ static void predict_body(void *context, int thread, int n_threads)
         const int64_t n = fbp_min(padded, p->x->n_rows - row);
         fbp_gather_x(net, p->x, NULL, row, n, scratch->panels[0], scratch->stride);
         void *z = forward_scratch(net, scratch, padded);
-        if (!p->raw)
-            k->link[net->loss](n, net->n_out, z, scratch->stride);
-        k->scatter[p->out_real](n, net->n_out, z, scratch->stride, p->out + (size_t)row * row_bytes);
-        if (thread == 0 && fbp_poll_due(&p->poller))
-            atomic_store(&p->stop, 1);
-        if (atomic_load_explicit(&p->stop, memory_order_relaxed))
-            return;
+        if (!p->raw) k->link[net->loss](n, net->n_out, z, scratch->stride);
+        k->scatter[p->out_real](n, net->n_out, z, scratch->stride,
+                                p->out + (size_t)row * row_bytes);
+        if (thread == 0 && fbp_poll_due(&p->poller)) atomic_store(&p->stop, 1);
+        if (atomic_load_explicit(&p->stop, memory_order_relaxed)) return;
     }
 }
 
@@ -72,8 +69,8 @@ static int threads_for(const fbp_net *net, int64_t n_rows, int64_t limit)
 fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int raw, fbp_poll_fn poll,
                        void *poll_context, int32_t out_real, void *out)
 {
-    if (!net || !fbp_matrix_is_valid(x, net->n_in) || (out_real != FBP_F32 && out_real != FBP_F64)
-        || (!out && x->n_rows > 0))
+    if (!net || !fbp_matrix_is_valid(x, net->n_in) ||
+        (out_real != FBP_F32 && out_real != FBP_F64) || (!out && x->n_rows > 0))
         return FBP_EINVAL;
     prediction p = {
         .net = net,

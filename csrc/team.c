@@ -13,10 +13,7 @@ int fbp_team_enter(int n_threads)
     return share > 1 ? share : 1;
 }
 
-void fbp_team_leave(void)
-{
-    atomic_fetch_sub(&teams_running, 1);
-}
+void fbp_team_leave(void) { atomic_fetch_sub(&teams_running, 1); }
 
 int fbp_max_threads(void)
 {

@@ -62,8 +62,7 @@ static inline void fbp_barrier_sleep(fbp_team *team, unsigned generation)
 
 static inline void fbp_team_barrier(fbp_team *team, int n_threads)
 {
-    if (n_threads == 1)
-        return;
+    if (n_threads == 1) return;
     const unsigned generation = atomic_load(&team->generation);
     if (atomic_fetch_add(&team->arrived, 1) == n_threads - 1) {
         atomic_store(&team->arrived, 0);
@@ -75,8 +74,7 @@ static inline void fbp_team_barrier(fbp_team *team, int n_threads)
         return;
     }
     for (int spin = 0; spin < FBP_BARRIER_SPINS; spin++) {
-        if (atomic_load_explicit(&team->generation, memory_order_acquire) != generation)
-            return;
+        if (atomic_load_explicit(&team->generation, memory_order_acquire) != generation) return;
         fbp_pause();
     }
     fbp_barrier_sleep(team, generation);
@@ -130,11 +128,9 @@ static inline int64_t fbp_nanoseconds(void)
 
 static inline int fbp_poll_due(fbp_poller *poller)
 {
-    if (!poller->poll)
-        return 0;
+    if (!poller->poll) return 0;
     const int64_t now = fbp_nanoseconds();
-    if (now < poller->next)
-        return 0;
+    if (now < poller->next) return 0;
     poller->next = now + FBP_POLL_NANOSECONDS;
     const uint64_t core = fbp_fpenv_enter();
     fbp_fpenv_leave(poller->fpenv);

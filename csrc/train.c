@@ -47,8 +47,7 @@ static void prepare_step(training *t, int64_t first, int64_t rows)
     const fbp_step *step = t->step;
     t->loss_sum = 0;
     t->weight_sum = fbp_sum_weights(net, t->data->weights, t->order, first, rows);
-    if (!(t->weight_sum > 0))
-        return;
+    if (!(t->weight_sum > 0)) return;
     t->update = (fbp_update){
         .alpha = step->alpha,
         .scale = 1 / t->weight_sum,
@@ -77,18 +76,17 @@ static void rows_phase(training *t, int64_t first, int64_t rows, int thread, int
     for (int64_t row = begin * k->mr; row < end * k->mr; row += net->block) {
         const int64_t padded = fbp_min(net->block, end * k->mr - row);
         const int64_t n = fbp_min(padded, rows - row);
-        fbp_gather_x(net, &t->data->x, t->order, first + row, n,
-                     fbp_at(net, input->a, row * k->nr), input->a_stride);
+        fbp_gather_x(net, &t->data->x, t->order, first + row, n, fbp_at(net, input->a, row * k->nr),
+                     input->a_stride);
         fbp_forward_block(net, row, padded);
         fbp_gather_y(net, t->data, t->order, first + row, n, scratch);
-        k->loss[net->loss](n, net->n_out, fbp_at(net, output->delta, output->column ? row : row * k->nr),
+        k->loss[net->loss](n, net->n_out,
+                           fbp_at(net, output->delta, output->column ? row : row * k->nr),
                            output->delta_stride, scratch->y,
                            t->data->weights ? scratch->weights : NULL, net->row_loss + row);
         fbp_backward_block(net, row, padded);
-        if (thread == 0 && fbp_poll_due(&t->poller))
-            atomic_store(&t->stop_in_rows, 1);
-        if (atomic_load_explicit(&t->stop_in_rows, memory_order_relaxed))
-            return;
+        if (thread == 0 && fbp_poll_due(&t->poller)) atomic_store(&t->stop_in_rows, 1);
+        if (atomic_load_explicit(&t->stop_in_rows, memory_order_relaxed)) return;
     }
 }
 
@@ -98,8 +96,7 @@ static void weights_phase(training *t, int64_t rows, const fbp_update *update, i
     fbp_net *net = t->net;
     for (int32_t i = net->task_begin[thread]; i < net->task_begin[thread + 1]; i++) {
         fbp_update_task(net, &net->tasks[net->task_order[i]], rows, update);
-        if (thread == 0 && fbp_poll_due(&t->poller))
-            atomic_store(&t->stop_in_weights, 1);
+        if (thread == 0 && fbp_poll_due(&t->poller)) atomic_store(&t->stop_in_weights, 1);
     }
     if (thread == 0)
         for (int64_t r = 0; r < rows; r++)
@@ -124,11 +121,9 @@ static void finish_step(training *t, int64_t rows)
 {
     fbp_net *net = t->net;
     t->progress->n_rows += rows;
-    if (!(t->weight_sum > 0))
-        return;
+    if (!(t->weight_sum > 0)) return;
     double loss = t->loss_sum / t->weight_sum;
-    if (t->step->alpha > 0)
-        loss += 0.5 * t->step->alpha * sum_squares(net) / t->weight_sum;
+    if (t->step->alpha > 0) loss += 0.5 * t->step->alpha * sum_squares(net) / t->weight_sum;
     t->progress->loss_sum += loss * (double)rows;
     t->progress->n_steps++;
     net->step_count++;
@@ -143,8 +138,7 @@ static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_
         const int64_t chunk = fbp_min(FBP_CHUNK_ROWS, rows - begin);
         rows_phase(t, first + begin, chunk, thread, n_threads);
         fbp_team_barrier(&t->team, n_threads);
-        if (atomic_load(&t->stop_in_rows))
-            return 0;
+        if (atomic_load(&t->stop_in_rows)) return 0;
         if (t->weight_sum > 0) {
             fbp_update update = t->update;
             update.first = begin == 0;
@@ -159,19 +153,14 @@ static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_
 static void train_body(void *context, int thread, int n_threads)
 {
     training *t = context;
-    if (thread == 0)
-        fbp_plan_tasks(t->net, n_threads);
+    if (thread == 0) fbp_plan_tasks(t->net, n_threads);
     fbp_team_barrier(&t->team, n_threads);
     for (int64_t first = t->begin; first < t->end; first += t->batch_rows) {
         const int64_t rows = fbp_min(t->batch_rows, t->end - first);
-        if (thread == 0)
-            prepare_step(t, first, rows);
-        if (!run_step(t, first, rows, thread, n_threads))
-            return;
-        if (thread == 0)
-            finish_step(t, rows);
-        if (atomic_load(&t->stop_in_weights))
-            return;
+        if (thread == 0) prepare_step(t, first, rows);
+        if (!run_step(t, first, rows, thread, n_threads)) return;
+        if (thread == 0) finish_step(t, rows);
+        if (atomic_load(&t->stop_in_weights)) return;
     }
 }
 
@@ -188,8 +177,7 @@ static fbp_status run_chunks(training *t)
         fbp_team_run(n_threads, train_body, t);
         fbp_pace_report(&net->pace, t->end - t->begin, fbp_nanoseconds() - start);
         fbp_team_leave();
-        if (atomic_load(&t->stop_in_rows) || atomic_load(&t->stop_in_weights))
-            return FBP_ESTOPPED;
+        if (atomic_load(&t->stop_in_rows) || atomic_load(&t->stop_in_weights)) return FBP_ESTOPPED;
     }
     return FBP_OK;
 }
@@ -208,10 +196,9 @@ static fbp_status run(training *t)
 fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, int64_t n_order,
                      int64_t batch_rows, const fbp_step *step, fbp_progress *progress)
 {
-    if (!net || !step || !progress || net->solver == FBP_SOLVER_GRADIENT)
-        return FBP_EINVAL;
-    if (batch_rows < 1 || batch_rows > net->max_rows || !fbp_data_is_valid(net, data)
-        || !fbp_order_is_valid(order, n_order, data->x.n_rows))
+    if (!net || !step || !progress || net->solver == FBP_SOLVER_GRADIENT) return FBP_EINVAL;
+    if (batch_rows < 1 || batch_rows > net->max_rows || !fbp_data_is_valid(net, data) ||
+        !fbp_order_is_valid(order, n_order, data->x.n_rows))
         return FBP_EINVAL;
     training t = {
         .net = net,
@@ -262,8 +249,7 @@ fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step 
         .progress = &progress,
     };
     const fbp_status status = run(&t);
-    if (status != FBP_OK)
-        return status;
+    if (status != FBP_OK) return status;
     if (progress.n_steps == 0) /* Σ weights is zero */
         return FBP_EINVAL;
     const uint64_t fpenv = fbp_fpenv_enter();

@@ -380,7 +380,9 @@ cdef class Net:
         self.set_weights(coefs, parts[len(shapes):])
         self._borrow_data(&data, X, y, sample_weight)
         if not 1 <= data.x.n_rows <= self.max_rows:
-            raise ValueError(f"X must have 1 to max_rows={self.max_rows} rows, got {data.x.n_rows}.")
+            raise ValueError(
+                f"X must have 1 to max_rows={self.max_rows} rows, got {data.x.n_rows}."
+            )
         gradient = np.empty(size, self.dtype)
         cdef void *grad = cnp.PyArray_DATA(<cnp.ndarray>gradient)
         asked = _Poll(poll)

@@ -21,10 +21,7 @@ static inline uint64_t fbp_fpenv_enter(void)
     return saved;
 }
 
-static inline void fbp_fpenv_leave(uint64_t saved)
-{
-    _mm_setcsr((unsigned)saved);
-}
+static inline void fbp_fpenv_leave(uint64_t saved) { _mm_setcsr((unsigned)saved); }
 
 #elif defined(__aarch64__)
 #define FBP_FPCR_CORE (UINT64_C(1) << 24) /* FZ, nearest */
@@ -43,15 +40,9 @@ static inline void fbp_fpenv_leave(uint64_t saved)
 }
 
 #else
-static inline uint64_t fbp_fpenv_enter(void)
-{
-    return 0;
-}
+static inline uint64_t fbp_fpenv_enter(void) { return 0; }
 
-static inline void fbp_fpenv_leave(uint64_t saved)
-{
-    (void)saved;
-}
+static inline void fbp_fpenv_leave(uint64_t saved) { (void)saved; }
 #endif
 
 #endif

@@ -14,12 +14,11 @@
 
 #define FBP_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
-#define FBP_TARGET_BEGIN(features)                                                                 \
+#define FBP_TARGET_BEGIN(features) \
     FBP_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
 #define FBP_TARGET_END _Pragma("clang attribute pop")
 #elif defined(__GNUC__)
-#define FBP_TARGET_BEGIN(features)                                                                 \
-    _Pragma("GCC push_options") FBP_PRAGMA(GCC target(features))
+#define FBP_TARGET_BEGIN(features) _Pragma("GCC push_options") FBP_PRAGMA(GCC target(features))
 #define FBP_TARGET_END _Pragma("GCC pop_options")
 #else /* cl.exe accepts every intrinsic everywhere */
 #define FBP_TARGET_BEGIN(features)

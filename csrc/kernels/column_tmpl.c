@@ -97,14 +97,14 @@ static ALWAYS_INLINE void update_column_panel(const int nv, const fbp_strip *s, 
     UNROLL
     for (int v = 0; v < nv; v++)
         vf_store((u->last ? gradient : stored) + v * VF_LANES, acc[v]);
-    if (!u->last)
-        return;
+    if (!u->last) return;
     /* w's padding must stay zero: beyond fan_in, a may hold act(0) ≠ 0. */
     for (int64_t j = s->fan_in - i; j < nv * VF_LANES; j++)
         gradient[j] = 0;
     const parameter_row row = {(real *)s->w + i, s->mw[0] ? (real *)s->mw[0] + i : NULL,
                                s->mw[1] ? (real *)s->mw[1] + i : NULL};
-    update_row(nv, gradient, row, vf_set1((real)u->alpha), vf_set1((real)u->scale), squares, c, step);
+    update_row(nv, gradient, row, vf_set1((real)u->alpha), vf_set1((real)u->scale), squares, c,
+               step);
 }
 
 /* The intercept: its gradient Σ delta, rows in increasing order. */
@@ -141,8 +141,7 @@ static ALWAYS_INLINE void update_column(const fbp_strip *s, const fbp_update *u,
 {
     const solver_constants c = make_solver_constants(u);
     const real *a = s->a;
-    if (u->last)
-        column_squares(s);
+    if (u->last) column_squares(s);
     for (int64_t i = 0; i < s->fan_in; i += NR, a += s->a_stride)
         SWITCH_NV(s->fan_in - i, update_column_panel(nv, s, u, i, a, &c, step));
     update_column_intercept(s, u, &c, step);

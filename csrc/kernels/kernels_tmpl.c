@@ -28,23 +28,23 @@
 #endif
 
 /* Run `call` with a constant nv: the vectors of a panel with that many columns left. */
-#define NV_CASE(count, call)                                                                       \
-    case count: {                                                                                  \
-        enum { nv = (count) };                                                                     \
-        call;                                                                                      \
-        break;                                                                                     \
+#define NV_CASE(count, call)   \
+    case count: {              \
+        enum { nv = (count) }; \
+        call;                  \
+        break;                 \
     }
 #if NV == 4
 #define NV_CASE_4(call) NV_CASE(4, call)
 #else
 #define NV_CASE_4(call)
 #endif
-#define SWITCH_NV(columns, call)                                                                   \
-    switch (fbp_min(NV, fbp_ceil_div(columns, VF_LANES))) {                                        \
-        NV_CASE(1, call)                                                                           \
-        NV_CASE(2, call)                                                                           \
-        NV_CASE(3, call)                                                                           \
-        NV_CASE_4(call)                                                                            \
+#define SWITCH_NV(columns, call)                            \
+    switch (fbp_min(NV, fbp_ceil_div(columns, VF_LANES))) { \
+        NV_CASE(1, call)                                    \
+        NV_CASE(2, call)                                    \
+        NV_CASE(3, call)                                    \
+        NV_CASE_4(call)                                     \
     }
 
 #include "math_tmpl.c"
@@ -76,31 +76,30 @@
         backward_product(rows, fan_in, fan_out, delta, delta_stride, wt, a, a_stride, out,         \
                          name##_backward);                                                         \
     }                                                                                              \
-    static void KERNEL(backward_column_##name)(int64_t rows, int64_t fan_in, int64_t fan_out,      \
-                                               const void *delta, int64_t delta_stride,            \
-                                               const void *w, const void *a, int64_t a_stride,     \
-                                               void *out)                                          \
+    static void KERNEL(backward_column_##name)(                                                    \
+        int64_t rows, int64_t fan_in, int64_t fan_out, const void *delta, int64_t delta_stride,    \
+        const void *w, const void *a, int64_t a_stride, void *out)                                 \
     {                                                                                              \
         (void)fan_out, (void)delta_stride;                                                         \
         backward_column(rows, fan_in, delta, w, a, a_stride, out, name##_backward);                \
     }
 #include "registry.def"
 
-#define FBP_SOLVER(NAME, name, n_moments)                                                          \
-    static void KERNEL(update_##name)(const fbp_strip *s, const fbp_update *u)                     \
-    {                                                                                              \
-        update_product(s, u, name##_step);                                                         \
-    }                                                                                              \
-    static void KERNEL(update_column_##name)(const fbp_strip *s, const fbp_update *u)              \
-    {                                                                                              \
-        update_column(s, u, name##_step);                                                          \
+#define FBP_SOLVER(NAME, name, n_moments)                                             \
+    static void KERNEL(update_##name)(const fbp_strip *s, const fbp_update *u)        \
+    {                                                                                 \
+        update_product(s, u, name##_step);                                            \
+    }                                                                                 \
+    static void KERNEL(update_column_##name)(const fbp_strip *s, const fbp_update *u) \
+    {                                                                                 \
+        update_column(s, u, name##_step);                                             \
     }
 #include "registry.def"
 
-#define DEFINE_LINK(name)                                                                          \
-    static void KERNEL(link_##name)(int64_t rows, int64_t n, void *z, int64_t stride)              \
-    {                                                                                              \
-        apply_link(rows, n, z, stride, name##_link);                                               \
+#define DEFINE_LINK(name)                                                             \
+    static void KERNEL(link_##name)(int64_t rows, int64_t n, void *z, int64_t stride) \
+    {                                                                                 \
+        apply_link(rows, n, z, stride, name##_link);                                  \
     }
 DEFINE_LINK(identity)
 DEFINE_LINK(logistic)
@@ -109,25 +108,25 @@ DEFINE_LINK(exponential)
 #define DEFINE_LOSS_MEAN(name) DEFINE_LOSS(name, 1)
 #define DEFINE_LOSS_SUM(name) DEFINE_LOSS(name, 0)
 #define DEFINE_LOSS_CODES(name)
-#define DEFINE_LOSS(name, mean)                                                                    \
-    static void KERNEL(loss_##name)(int64_t rows, int64_t n, void *z, int64_t stride,              \
-                                    const void *y, const void *weights, double *row_loss)          \
-    {                                                                                              \
-        if (n == 1)                                                                                \
-            column_loss(rows, z, y, weights, row_loss, name##_terms);                              \
-        else                                                                                       \
-            panel_loss(rows, n, z, stride, y, weights, row_loss, name##_terms);                    \
-        for (int64_t row = 0; (mean) && row < rows; row++)                                         \
-            row_loss[row] /= (double)n;                                                            \
+#define DEFINE_LOSS(name, mean)                                                           \
+    static void KERNEL(loss_##name)(int64_t rows, int64_t n, void *z, int64_t stride,     \
+                                    const void *y, const void *weights, double *row_loss) \
+    {                                                                                     \
+        if (n == 1)                                                                       \
+            column_loss(rows, z, y, weights, row_loss, name##_terms);                     \
+        else                                                                              \
+            panel_loss(rows, n, z, stride, y, weights, row_loss, name##_terms);           \
+        for (int64_t row = 0; (mean) && row < rows; row++)                                \
+            row_loss[row] /= (double)n;                                                   \
     }
 #define FBP_LOSS(NAME, name, link, reduction) DEFINE_LOSS_##reduction(name)
 #include "registry.def"
 
-#define DEFINE_MATH(name)                                                                          \
-    static void KERNEL(math_##name)(int64_t n, const void *x, void *y)                             \
-    {                                                                                              \
-        for (int64_t i = 0; i < n; i += VF_LANES)                                                  \
-            store_tail((real *)y + i, vf_##name(load_tail((const real *)x + i, n - i)), n - i);    \
+#define DEFINE_MATH(name)                                                                       \
+    static void KERNEL(math_##name)(int64_t n, const void *x, void *y)                          \
+    {                                                                                           \
+        for (int64_t i = 0; i < n; i += VF_LANES)                                               \
+            store_tail((real *)y + i, vf_##name(load_tail((const real *)x + i, n - i)), n - i); \
     }
 DEFINE_MATH(exp)
 DEFINE_MATH(log)

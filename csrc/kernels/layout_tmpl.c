@@ -10,18 +10,18 @@ static inline int64_t source_row(const int64_t *order, int64_t first, int64_t r)
     return order ? order[r] : first + r;
 }
 
-#define DEFINE_GATHER_DENSE(type, suffix)                                                          \
-    static void KERNEL(gather_dense_##suffix)(const fbp_matrix *x, const int64_t *order,           \
-                                              int64_t first, int64_t rows, void *out_,             \
-                                              int64_t out_stride)                                  \
-    {                                                                                              \
-        for (int64_t r = 0; r < rows; r++) {                                                       \
-            const type *row = (const type *)x->data + source_row(order, first, r) * x->ld;         \
-            real *out = (real *)out_ + r * NR;                                                     \
-            for (int64_t c = 0; c < x->n_cols; c += NR, out += out_stride)                         \
-                for (int64_t j = 0; j < fbp_min(NR, x->n_cols - c); j++)                           \
-                    out[j] = (real)row[c + j];                                                     \
-        }                                                                                          \
+#define DEFINE_GATHER_DENSE(type, suffix)                                                  \
+    static void KERNEL(gather_dense_##suffix)(const fbp_matrix *x, const int64_t *order,   \
+                                              int64_t first, int64_t rows, void *out_,     \
+                                              int64_t out_stride)                          \
+    {                                                                                      \
+        for (int64_t r = 0; r < rows; r++) {                                               \
+            const type *row = (const type *)x->data + source_row(order, first, r) * x->ld; \
+            real *out = (real *)out_ + r * NR;                                             \
+            for (int64_t c = 0; c < x->n_cols; c += NR, out += out_stride)                 \
+                for (int64_t j = 0; j < fbp_min(NR, x->n_cols - c); j++)                   \
+                    out[j] = (real)row[c + j];                                             \
+        }                                                                                  \
     }
 DEFINE_GATHER_DENSE(float, f32)
 DEFINE_GATHER_DENSE(double, f64)
@@ -32,37 +32,37 @@ static inline int64_t index_at(const void *indices, int bits, int64_t i)
 }
 
 /* CSR: zeros, then the row's values added in storage order, so that duplicates sum. */
-#define DEFINE_GATHER_CSR(type, suffix)                                                            \
-    static void KERNEL(gather_csr_##suffix)(const fbp_matrix *x, const int64_t *order,             \
-                                            int64_t first, int64_t rows, void *out_,               \
-                                            int64_t out_stride)                                    \
-    {                                                                                              \
-        for (int64_t r = 0; r < rows; r++) {                                                       \
-            const int64_t row = source_row(order, first, r);                                       \
-            real *out = (real *)out_ + r * NR;                                                     \
-            for (int64_t c = 0; c < x->n_cols; c += NR)                                            \
-                memset(out + c / NR * out_stride, 0, NR * sizeof(real));                           \
-            const int64_t end = index_at(x->indptr, x->index_bits, row + 1);                       \
-            for (int64_t i = index_at(x->indptr, x->index_bits, row); i < end; i++) {              \
-                const int64_t c = index_at(x->indices, x->index_bits, i);                          \
-                out[c / NR * out_stride + c % NR] += (real)((const type *)x->data)[i];             \
-            }                                                                                      \
-        }                                                                                          \
+#define DEFINE_GATHER_CSR(type, suffix)                                                \
+    static void KERNEL(gather_csr_##suffix)(const fbp_matrix *x, const int64_t *order, \
+                                            int64_t first, int64_t rows, void *out_,   \
+                                            int64_t out_stride)                        \
+    {                                                                                  \
+        for (int64_t r = 0; r < rows; r++) {                                           \
+            const int64_t row = source_row(order, first, r);                           \
+            real *out = (real *)out_ + r * NR;                                         \
+            for (int64_t c = 0; c < x->n_cols; c += NR)                                \
+                memset(out + c / NR * out_stride, 0, NR * sizeof(real));               \
+            const int64_t end = index_at(x->indptr, x->index_bits, row + 1);           \
+            for (int64_t i = index_at(x->indptr, x->index_bits, row); i < end; i++) {  \
+                const int64_t c = index_at(x->indices, x->index_bits, i);              \
+                out[c / NR * out_stride + c % NR] += (real)((const type *)x->data)[i]; \
+            }                                                                          \
+        }                                                                              \
     }
 DEFINE_GATHER_CSR(float, f32)
 DEFINE_GATHER_CSR(double, f64)
 
-#define DEFINE_SCATTER(type, suffix)                                                               \
-    static void KERNEL(scatter_##suffix)(int64_t rows, int64_t n, const void *z_, int64_t stride,  \
-                                         void *out_)                                               \
-    {                                                                                              \
-        const int64_t step = n == 1 ? 1 : NR;                                                      \
-        for (int64_t r = 0; r < rows; r++) {                                                       \
-            const real *z = (const real *)z_ + r * step;                                           \
-            type *out = (type *)out_ + r * n;                                                      \
-            for (int64_t c = 0; c < n; c++)                                                        \
-                out[c] = (type)z[c / NR * stride + c % NR];                                        \
-        }                                                                                          \
+#define DEFINE_SCATTER(type, suffix)                                                              \
+    static void KERNEL(scatter_##suffix)(int64_t rows, int64_t n, const void *z_, int64_t stride, \
+                                         void *out_)                                              \
+    {                                                                                             \
+        const int64_t step = n == 1 ? 1 : NR;                                                     \
+        for (int64_t r = 0; r < rows; r++) {                                                      \
+            const real *z = (const real *)z_ + r * step;                                          \
+            type *out = (type *)out_ + r * n;                                                     \
+            for (int64_t c = 0; c < n; c++)                                                       \
+                out[c] = (type)z[c / NR * stride + c % NR];                                       \
+        }                                                                                         \
     }
 DEFINE_SCATTER(float, f32)
 DEFINE_SCATTER(double, f64)
@@ -78,8 +78,7 @@ static void KERNEL(pack)(int64_t fan_in, int64_t fan_out, const void *coef_, voi
             memcpy(w + j * fan_in + i * width, coef + i * fan_out + j,
                    sizeof(real) * (size_t)fbp_min(width, fan_out - j));
     }
-    if (!wt)
-        return;
+    if (!wt) return;
     for (int64_t i = 0; i < fan_in; i += NR) {
         const int64_t width = fbp_panel_width(fan_in, i / NR, VF_LANES, NR);
         for (int64_t j = 0; j < fan_out; j++)

@@ -19,8 +19,7 @@ typedef vf terms_op(vf z, vf y, vf *delta);
 static inline vf load_tail(const real *p, int64_t n)
 {
     real t[VF_LANES] = {0};
-    if (n >= VF_LANES)
-        return vf_load(p);
+    if (n >= VF_LANES) return vf_load(p);
     for (int64_t i = 0; i < n; i++)
         t[i % VF_LANES] = p[i];
     return vf_load(t);
@@ -47,20 +46,11 @@ static inline vf log_clipped(vf p)
     return vf_log(vf_select(vf_lt(high, above), high, above));
 }
 
-static ALWAYS_INLINE vf identity_link(vf z)
-{
-    return z;
-}
+static ALWAYS_INLINE vf identity_link(vf z) { return z; }
 
-static ALWAYS_INLINE vf logistic_link(vf z)
-{
-    return vf_logistic(z);
-}
+static ALWAYS_INLINE vf logistic_link(vf z) { return vf_logistic(z); }
 
-static ALWAYS_INLINE vf exponential_link(vf z)
-{
-    return vf_exp(z);
-}
+static ALWAYS_INLINE vf exponential_link(vf z) { return vf_exp(z); }
 
 /* ½ (y − o)² */
 static ALWAYS_INLINE vf squared_error_terms(vf z, vf y, vf *delta)
@@ -116,8 +106,9 @@ static ALWAYS_INLINE void column_loss(int64_t rows, real *z, const real *y, cons
 }
 
 /* Several outputs: each row's terms added in order, the padding's delta set to zero. */
-static ALWAYS_INLINE void panel_loss(int64_t rows, int64_t n, real *z, int64_t stride, const real *y,
-                                     const real *weights, double *row_loss, terms_op *terms)
+static ALWAYS_INLINE void panel_loss(int64_t rows, int64_t n, real *z, int64_t stride,
+                                     const real *y, const real *weights, double *row_loss,
+                                     terms_op *terms)
 {
     const int64_t y_step = fbp_round_up(n, VF_LANES);
     for (int64_t row = 0; row < rows; row++) {
@@ -167,7 +158,8 @@ static void KERNEL(link_softmax)(int64_t rows, int64_t n, void *z, int64_t strid
         softmax_row(n, (real *)z + row * NR, stride);
 }
 
-static ALWAYS_INLINE void apply_link(int64_t rows, int64_t n, real *z, int64_t stride, link_op *link)
+static ALWAYS_INLINE void apply_link(int64_t rows, int64_t n, real *z, int64_t stride,
+                                     link_op *link)
 {
     if (n == 1) {
         for (int64_t row = 0; row < rows; row += VF_LANES)

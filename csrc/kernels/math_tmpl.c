@@ -17,16 +17,16 @@
 #if REAL_BITS == 32
 #define MANTISSA_BITS 23
 #define EXPONENT_BIAS 127
-#define LN2_HI 0.693359375f            /* 9 bits: n · LN2_HI is exact */
+#define LN2_HI 0.693359375f /* 9 bits: n · LN2_HI is exact */
 #define LN2_LO -2.12194440e-4f
-#define EXP_MIN -87.33654f             /* below: result under the smallest normal number */
-#define EXP_MAX 88.72284f              /* from it on: infinity */
-#define LOGISTIC_MAX 88.0f             /* below its negative: under the smallest normal number */
-#define TANH_MAX 9.1f                  /* above: 1 */
-#define ROUND_MAGIC 12582912.0f        /* 1.5 · 2²³ */
+#define EXP_MIN -87.33654f      /* below: result under the smallest normal number */
+#define EXP_MAX 88.72284f       /* from it on: infinity */
+#define LOGISTIC_MAX 88.0f      /* below its negative: under the smallest normal number */
+#define TANH_MAX 9.1f           /* above: 1 */
+#define ROUND_MAGIC 12582912.0f /* 1.5 · 2²³ */
 #define MANTISSA_MASK 0x007fffffu
 #define ONE_BITS 0x3f800000u
-#define INTEGER_MAGIC 8388608.0f       /* 2²³: its bits or an integer < 2²³ is 2²³ + integer */
+#define INTEGER_MAGIC 8388608.0f /* 2²³: its bits or an integer < 2²³ is 2²³ + integer */
 #define SIGN_BITS 0x80000000u
 #define ABS_BITS 0x7fffffffu
 #else
@@ -46,10 +46,7 @@
 #define ABS_BITS 0x7fffffffffffffffull
 #endif
 
-static inline vf vf_abs(vf x)
-{
-    return vf_and(x, vf_set1_bits(ABS_BITS));
-}
+static inline vf vf_abs(vf x) { return vf_and(x, vf_set1_bits(ABS_BITS)); }
 
 /* 2ⁿ for integers n in −bias+1 … bias, given as reals. */
 static inline vf exp2_integer(vf n)

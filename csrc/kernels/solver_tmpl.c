@@ -32,7 +32,8 @@ static ALWAYS_INLINE vf gradient_step(vf w, vf g, real *gradient, real *unused,
 }
 
 /* v ← μ·v − η·g; w + v */
-static ALWAYS_INLINE vf sgd_step(vf w, vf g, real *velocity, real *unused, const solver_constants *c)
+static ALWAYS_INLINE vf sgd_step(vf w, vf g, real *velocity, real *unused,
+                                 const solver_constants *c)
 {
     (void)unused;
     const vf step = vf_mul(c->learning_rate, g);

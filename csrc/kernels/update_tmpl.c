@@ -44,8 +44,8 @@ static ALWAYS_INLINE void strip_tile(const int nv, int64_t rows, const real *a, 
 }
 
 /* n_vectors of one row through the solver; squares += w² where given. */
-static ALWAYS_INLINE void update_row(const int nv, const real *gradient, parameter_row row, vf alpha,
-                                     vf scale, real *squares, const solver_constants *c,
+static ALWAYS_INLINE void update_row(const int nv, const real *gradient, parameter_row row,
+                                     vf alpha, vf scale, real *squares, const solver_constants *c,
                                      solver_op *step)
 {
     UNROLL
@@ -92,13 +92,10 @@ static ALWAYS_INLINE void update_intercepts(const int nv, const fbp_strip *s, co
     UNROLL
     for (int v = 0; v < nv; v++)
         vf_store((u->last ? gradient : stored) + v * VF_LANES, acc[v]);
-    if (!u->last)
-        return;
+    if (!u->last) return;
     parameter_row row = {(real *)s->b + at, unused, unused};
-    if (s->mb[0])
-        row.state0 = (real *)s->mb[0] + at;
-    if (s->mb[1])
-        row.state1 = (real *)s->mb[1] + at;
+    if (s->mb[0]) row.state0 = (real *)s->mb[0] + at;
+    if (s->mb[1]) row.state1 = (real *)s->mb[1] + at;
     update_row(nv, gradient, row, vf_set1(0), vf_set1((real)u->scale), unused, c, step);
 }
 
@@ -113,12 +110,11 @@ static ALWAYS_INLINE void update_strip(const int nv, const fbp_strip *s, const f
     real *w = (real *)s->w + base, *g = s->gw ? (real *)s->gw + base : NULL;
     real *m0 = s->mw[0] ? (real *)s->mw[0] + base : NULL;
     real *m1 = s->mw[1] ? (real *)s->mw[1] + base : NULL;
-    real *squares = (real *)s->squares + (s->i0 / FBP_STRIP_ROWS) * fbp_round_up(s->fan_out, VF_LANES)
-                    + s->panel * NR;
+    real *squares = (real *)s->squares +
+                    (s->i0 / FBP_STRIP_ROWS) * fbp_round_up(s->fan_out, VF_LANES) + s->panel * NR;
     real tile[MR * NR];
 
-    if (u->last)
-        memset(squares, 0, sizeof(real) * (size_t)width);
+    if (u->last) memset(squares, 0, sizeof(real) * (size_t)width);
     for (int64_t i = s->i0; i < s->i1; i += MR) {
         const int mr = (int)fbp_min(MR, s->i1 - i);
         const real *ai = a + (i / NR) * s->a_stride + i % NR;
@@ -138,8 +134,7 @@ static ALWAYS_INLINE void update_strip(const int nv, const fbp_strip *s, const f
             store_transposed(mr, columns, w + i * width, width, wt, ldt);
         }
     }
-    if (s->i0 == 0)
-        update_intercepts(nv, s, u, delta, &c, step);
+    if (s->i0 == 0) update_intercepts(nv, s, u, delta, &c, step);
 }
 
 static ALWAYS_INLINE void update_product(const fbp_strip *s, const fbp_update *u, solver_op *step)
