@@ -26,8 +26,8 @@ static problem usual_problem(int loss, int solver)
 
 static int stop_at(void *context) { return --*(int *)context == 0; }
 
-/* A call stopped at the n-th poll leaves the weights of just the updates it counts. */
-static void test_stop(int n_threads)
+/* A call stopped at some poll leaves the weights of just the updates it counts. */
+static void test_stop(int n_threads, int polls)
 {
     problem p = usual_problem(FBP_LOSS_SQUARED_ERROR, FBP_SOLVER_ADAM);
     trainer t = trainer_new(&p);
@@ -39,14 +39,12 @@ static void test_stop(int n_threads)
     void *stopped = allocate(bytes), *again = allocate(bytes);
     for (int64_t i = 0; i < n_order; i++)
         order[i] = random_below(100);
-    int polls = 3;
     fbp_step step = usual;
     step.poll = stop_at, step.poll_context = &polls;
     fbp_progress progress, expected;
     fbp_net *net = net_of(&t, fbp_isa_best(), n_threads, 50);
     CHECK(fbp_train(net, &data, order, n_order, 50, &step, &progress) == FBP_ESTOPPED, "stopped");
-    CHECK(polls <= 0 && progress.n_rows > 0 && progress.n_rows < n_order,
-          "stopped by the third poll");
+    CHECK(polls <= 0 && progress.n_rows > 0 && progress.n_rows < n_order, "stopped by a poll");
     CHECK(progress.n_rows == 50 * progress.n_steps, "whole updates");
     CHECK(fbp_net_get_step_count(net) == progress.n_steps, "step count");
     net_parameters(&p, net, stopped);
@@ -148,8 +146,10 @@ static void test_floating_point_environment(void)
 
 int main(void)
 {
-    test_stop(1);
-    test_stop(3);
+    for (int i = 0; i < 10; i++) { /* wherever in a step the poll falls */
+        test_stop(1, 1);
+        test_stop(3, 1 + i % 3);
+    }
     test_stop_of_others();
 #if defined(__x86_64__)
     test_floating_point_environment();
