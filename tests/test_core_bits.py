@@ -107,6 +107,20 @@ def test_a_row_is_predicted_alike_alone_and_in_a_million(units, dtype):
         assert bits(net.predict(p.X[start:stop])) == bits(together[start:stop])
 
 
+@pytest.mark.parametrize("units", [(3, 5, 7, 1), (3, 5, 7, 2)], ids=str)
+@pytest.mark.parametrize("loss", ["squared_error", "binary_log_loss"])
+def test_overflow_is_alike_in_every_family(loss, units):
+    """Units that become infinite give what they must, not what a vector's padding makes of them."""
+    p = make_problem(units, "relu", loss, n=50, dtype="float32")
+    p.coefs = [p.coefs[0] * np.float32(1e38), *map(np.abs, p.coefs[1:])]
+    p.X *= 10
+    results = [p.net(_core.Net, isa=isa).predict(p.X) for isa in _core.available_isas()]
+    expected = np.inf if loss == "squared_error" else 1
+    assert (results[0] == expected).mean() > 0.5
+    for result in results[1:]:
+        assert np.array_equal(result, results[0], equal_nan=True)
+
+
 def test_wide_nets_predict_alike_alone_and_together():
     p = make_problem(NETS["wide"], "relu", n=70, dtype="float32")
     net = p.net(_core.Net, n_threads=2)

@@ -33,6 +33,12 @@ static void KERNEL(forward_column)(int64_t rows, int64_t fan_out, int64_t fan_in
     const real *a = a_, *w = w_, bias = *(const real *)b;
     real *out = out_;
     const int64_t n_vectors = fbp_ceil_div(fan_in, VF_LANES);
+    /* Beyond fan_in, w holds zeros, but a may hold 0 · ∞ where a unit before it overflowed. */
+    real inside[VF_LANES];
+    for (int64_t j = 0; j < VF_LANES; j++)
+        inside[j] = (n_vectors - 1) * VF_LANES + j < fan_in;
+    const vf zero = vf_set1(0);
+    const vm edge = vf_eq(vf_load(inside), vf_set1(1));
     for (int64_t row = 0; row < rows; row += MR) {
         vf lanes[MR][SLOTS];
         for (int r = 0; r < MR; r++)
@@ -43,8 +49,9 @@ static void KERNEL(forward_column)(int64_t rows, int64_t fan_out, int64_t fan_in
             const real *column = a + (q / NV) * a_stride + row * NR + (q % NV) * VF_LANES;
             UNROLL
             for (int r = 0; r < MR; r++) {
-                vf *lane = &lanes[r][q % SLOTS];
-                *lane = vf_fma(vf_load(column + r * NR), wv, *lane);
+                vf *lane = &lanes[r][q % SLOTS], value = vf_load(column + r * NR);
+                if (q == n_vectors - 1) value = vf_select(edge, value, zero);
+                *lane = vf_fma(value, wv, *lane);
             }
         }
         for (int r = 0; r < MR; r++)

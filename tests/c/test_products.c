@@ -70,7 +70,7 @@ static void run_forward(const family *f, const problem *p, const double *a, cons
     const fbp_kernels *k = f->table;
     const int64_t rows = fbp_round_up(p->rows, k->mr);
     panels in = panels_new(k, p->real, rows, p->k);
-    panels_fill(&in, a, p->rows, 1000); /* padded columns: finite, which is all that is promised */
+    panels_fill(&in, a, p->rows, NAN); /* nobody may read what pads the columns */
     buffer bias = vector_new(k, p->real, b, p->n, NAN);
     if (p->column) {
         buffer column = vector_new(k, p->real, w, p->k, 0), out = buffer_new(p->real, rows);
@@ -98,7 +98,7 @@ static void run_backward(const family *f, const problem *p, const double *delta,
     const fbp_kernels *k = f->table;
     const int64_t rows = fbp_round_up(p->rows, k->mr);
     panels in = panels_new(k, p->real, rows, p->n), out = panels_new(k, p->real, rows, p->n);
-    panels_fill(&in, a, p->rows, 1000);
+    panels_fill(&in, a, p->rows, NAN);
     out.stride = in.stride;
     if (p->column) {
         buffer column = vector_new(k, p->real, w, p->n, 0), d = buffer_new(p->real, rows);

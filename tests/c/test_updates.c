@@ -185,7 +185,7 @@ static void run_update(const family *f, const problem *p, const double *a, const
     const int n_moments = p->solver == FBP_SOLVER_GRADIENT ? 1 : fbp_solver_n_moments(p->solver);
     panels in = panels_new(k, p->real, p->rows, p->fan_in);
     panels out = panels_new(k, p->real, p->rows, p->fan_out);
-    panels_fill(&in, a, p->rows, 1000);
+    panels_fill(&in, a, p->rows, NAN);
     if (!p->column) panels_fill(&out, delta, p->rows, NAN);
     buffer column = buffer_new(p->real, p->rows);
     for (int64_t r = 0; p->column && r < p->rows; r++)
