@@ -12,6 +12,7 @@
 
 #define BLOCK_BYTES (256 * 1024) /* a block's widest layer: well inside a core's L2 */
 #define BLOCK_ROWS_MAX 128
+#define LONGEST_TRAINING 100000000 /* steps */
 
 static int spec_is_valid(const fbp_spec *s)
 {
@@ -325,16 +326,28 @@ fbp_status fbp_net_get_moment(const fbp_net *net, int layer, int moment, void *c
 
 int64_t fbp_net_get_step_count(const fbp_net *net) { return net ? net->step_count : 0; }
 
+/* betaᵗ by the multiplications that t steps of training make; beyond what anybody trains, by squaring,
+ * so that no count takes long. */
+static double power(double beta, int64_t count)
+{
+    double result = 1;
+    if (count > LONGEST_TRAINING) {
+        for (; count > 0; count /= 2, beta *= beta)
+            result *= count % 2 ? beta : 1;
+        return result;
+    }
+    for (int64_t i = 0; i < count && result > 0; i++)
+        result *= beta;
+    return result;
+}
+
 fbp_status fbp_net_set_step_count(fbp_net *net, int64_t count, double beta_1, double beta_2)
 {
     if (!net || count < 0) return FBP_EINVAL;
     const uint64_t fpenv = fbp_fpenv_enter(); /* so that the powers are those of training */
     net->step_count = count;
-    net->beta_1_power = net->beta_2_power = 1;
-    for (int64_t i = 0; i < count && (net->beta_1_power > 0 || net->beta_2_power > 0); i++) {
-        net->beta_1_power *= beta_1;
-        net->beta_2_power *= beta_2;
-    }
+    net->beta_1_power = power(beta_1, count);
+    net->beta_2_power = power(beta_2, count);
     fbp_fpenv_leave(fpenv);
     return FBP_OK;
 }

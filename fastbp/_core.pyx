@@ -268,9 +268,12 @@ cdef class Net:
         if sample_weight is not None:
             data.weights = _borrow(sample_weight, self.dtype, (n_rows,), "sample_weight")
 
-    def _begin(self):
+    def _check_idle(self):
         if self.busy:
             raise RuntimeError("This Net is already at work.")
+
+    def _begin(self):
+        self._check_idle()
         self.busy = True
 
     def set_weights(self, coefs, intercepts):
@@ -287,6 +290,7 @@ cdef class Net:
     def _put_layers(self, coefs, intercepts, int moment):
         cdef const void *w
         cdef const void *b
+        self._check_idle()
         shapes = self._shapes()
         if len(coefs) != len(shapes) or len(intercepts) != len(shapes):
             raise ValueError(f"The net has {len(shapes)} layers, got {len(coefs)} arrays of "
@@ -303,6 +307,7 @@ cdef class Net:
                 _check(fbp_net_set_moment(self.net, i, moment, w, b))
 
     def _take_layers(self, int moment):
+        self._check_idle()
         coefs = [np.empty(shape, self.dtype) for shape in self._shapes()]
         intercepts = [np.empty(n, self.dtype) for n in self.units[1:]]
         for i in range(len(coefs)):
