@@ -36,7 +36,7 @@ static void KERNEL(forward_column)(int64_t rows, int64_t fan_out, int64_t fan_in
     /* Beyond fan_in, w holds zeros, but a may hold 0 · ∞ where a unit before it overflowed. */
     real inside[VF_LANES];
     for (int64_t j = 0; j < VF_LANES; j++)
-        inside[j] = (n_vectors - 1) * VF_LANES + j < fan_in;
+        inside[j] = (real)((n_vectors - 1) * VF_LANES + j < fan_in);
     const vf zero = vf_set1(0);
     const vm edge = vf_eq(vf_load(inside), vf_set1(1));
     for (int64_t row = 0; row < rows; row += MR) {
