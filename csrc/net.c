@@ -10,7 +10,7 @@
 #include "arena.h"
 #include "isa/fpenv.h"
 
-#define BLOCK_BYTES (256 * 1024) /* a block's widest layer: well inside a core's L2 */
+#define BLOCK_BYTES (1024 * 1024) /* a block's widest layer: half of a server core's L2 */
 #define BLOCK_ROWS_MAX 128
 #define LONGEST_TRAINING 100000000 /* steps */
 
