@@ -37,6 +37,7 @@ void fbp_update_task(fbp_net *net, const fbp_task *task, int64_t rows, const fbp
         .i0 = task->i0,
         .i1 = task->i1,
         .panel = task->panel,
+        .fresh = task->fresh,
         .a = layer->a,
         .a_stride = layer->a_stride,
         .delta = layer->delta,

@@ -75,20 +75,31 @@ void fbp_gather_x(const fbp_net *net, const fbp_matrix *x, const int64_t *order,
     (x->indptr ? k->gather_csr : k->gather_dense)[x->real](x, own, first, rows, out, stride);
 }
 
+/* Items of `bytes` bytes, from the rows that order names, to `step` bytes apart. */
+static void gather_items(const void *items, size_t bytes, const int64_t *order, int64_t first,
+                         int64_t rows, void *out_, size_t step)
+{
+    char *out = out_;
+    for (int64_t r = 0; r < rows; r++, out += step) {
+        const int64_t row = order ? order[first + r] : first + r;
+        const char *item = (const char *)items + (size_t)row * bytes;
+        if (bytes == 4) /* the common case, without a call */
+            memcpy(out, item, 4);
+        else
+            memcpy(out, item, bytes);
+    }
+}
+
 void fbp_gather_y(const fbp_net *net, const fbp_data *data, const int64_t *order, int64_t first,
                   int64_t rows, fbp_scratch *scratch)
 {
     const int codes = fbp_loss_takes_codes(net->loss);
     const size_t bytes = codes ? sizeof(int32_t) : (size_t)net->n_out * net->real_bytes;
     const size_t step = codes ? sizeof(int32_t) : (size_t)net->y_step * net->real_bytes;
-    for (int64_t r = 0; r < rows; r++) {
-        const int64_t row = order ? order[first + r] : first + r;
-        memcpy((char *)scratch->y + (size_t)r * step, (const char *)data->y + (size_t)row * bytes,
-               bytes);
-        if (data->weights)
-            memcpy(fbp_at(net, scratch->weights, r), fbp_at(net, data->weights, row),
-                   net->real_bytes);
-    }
+    gather_items(data->y, bytes, order, first, rows, scratch->y, step);
+    if (data->weights)
+        gather_items(data->weights, net->real_bytes, order, first, rows, scratch->weights,
+                     net->real_bytes);
 }
 
 double fbp_sum_weights(const fbp_net *net, const void *weights, const int64_t *order, int64_t first,

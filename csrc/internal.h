@@ -44,6 +44,7 @@ typedef struct {
     int64_t rows; /* batch rows, the product's k */
     int64_t fan_in, fan_out;
     int64_t i0, i1, panel;
+    int fresh;     /* the thread's first strip of this panel of delta in this step */
     const void *a; /* panels [rows × fan_in] */
     int64_t a_stride;
     const void *delta; /* panels [rows × fan_out], or a vector for a column */
@@ -105,6 +106,7 @@ typedef struct {
     void *mw[FBP_MAX_MOMENTS], *mb[FBP_MAX_MOMENTS];
     void *squares;
     int64_t n_squares;
+    int32_t first_panel; /* of its outputs, counted over the layers */
 } fbp_layer;
 
 /* A piece of the weights phase: one strip of one layer. */
@@ -112,6 +114,7 @@ typedef struct {
     int32_t layer, panel;
     int64_t i0, i1;
     double cost;
+    int fresh; /* its thread's first of this layer and panel */
 } fbp_task;
 
 /* What one thread keeps for itself while it carries a block of rows. */
@@ -131,12 +134,13 @@ struct fbp_net {
     int64_t step_count;
     double beta_1_power, beta_2_power; /* βᵗ by repeated multiplication */
     fbp_layer *layers;
-    double *row_loss;    /* [chunk] */
-    fbp_task *tasks;     /* by falling cost */
-    int32_t *task_order; /* task numbers, grouped by thread */
-    int32_t *task_begin; /* [n_threads + 1] each thread's part of task_order */
-    double *task_load;   /* [n_threads] scratch of the assignment */
-    int32_t n_tasks, planned_threads;
+    double *row_loss; /* [chunk] */
+    fbp_task *tasks;
+    int32_t *task_order;   /* task numbers, grouped by thread */
+    int32_t *task_begin;   /* [n_threads + 1] each thread's part of task_order */
+    double *task_load;     /* [n_threads] scratch of the assignment */
+    int32_t *panel_thread; /* [n_panels] scratch of the assignment */
+    int32_t n_tasks, n_panels, planned_threads;
     fbp_scratch *scratch; /* [n_threads] */
     fbp_pace pace;
     void *arena;
@@ -158,9 +162,6 @@ static inline int64_t fbp_panel_width(int64_t n, int64_t p, int lanes, int nr)
 {
     return fbp_min(nr, fbp_round_up(n - p * nr, lanes));
 }
-
-/* Assign the tasks of the weights phase to n_threads (train's team may be smaller than asked). */
-void fbp_plan_tasks(fbp_net *net, int n_threads);
 
 /* Carry a block of rows of the chunk through every layer; z of the last layer lands in its delta. */
 void fbp_forward_block(fbp_net *net, int64_t row, int64_t rows);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The net: checking what is asked for, planning and carving its one block of memory, parameters in
- * and out, the list of tasks of the weights phase.
+ * and out.
  */
 #include "internal.h"
 
@@ -9,6 +9,7 @@
 
 #include "arena.h"
 #include "isa/fpenv.h"
+#include "tasks.h"
 
 #define BLOCK_BYTES (1024 * 1024) /* a block's widest layer: half of a server core's L2 */
 #define BLOCK_ROWS_MAX 128
@@ -110,15 +111,6 @@ static void carve_scratch(const fbp_net *net, fbp_scratch *scratch, int64_t wide
     scratch->weights = fbp_arena_take(arena, net->block, net->real_bytes);
 }
 
-static int32_t count_tasks(const fbp_net *net, const fbp_layer *layer, fbp_arena *arena)
-{
-    if (layer->column || arena->overflow) return 1;
-    const int64_t count = fbp_ceil_div(layer->fan_in, FBP_STRIP_ROWS) *
-                          fbp_ceil_div(layer->fan_out, net->kernels->nr);
-    if (count > INT32_MAX / 2) arena->overflow = 1;
-    return arena->overflow ? 0 : (int32_t)count;
-}
-
 /* Hand out (or, with arena->base NULL, add up) everything the net owns. */
 static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
 {
@@ -129,18 +121,21 @@ static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
     const int64_t rows = BLOCK_BYTES / (widest * (int64_t)net->real_bytes) / mr * mr;
     net->block = fbp_min(BLOCK_ROWS_MAX, fbp_max(4 * mr, rows));
     net->layers = fbp_arena_take(arena, net->n_layers, sizeof(fbp_layer));
-    net->n_tasks = 0;
+    net->n_tasks = net->n_panels = 0;
     for (int l = 0; l < net->n_layers; l++) {
         fbp_layer layer = {
+            .first_panel = net->n_panels,
             .fan_in = spec->units[l],
             .fan_out = spec->units[l + 1],
             .activation = l + 1 < net->n_layers ? spec->activations[l] : FBP_ACT_IDENTITY,
             .column = l + 1 == net->n_layers && spec->units[l + 1] == 1,
         };
         carve_layer(net, l, &layer, arena);
-        const int32_t n_tasks = count_tasks(net, &layer, arena);
+        const int32_t n_tasks = fbp_count_tasks(net, &layer, arena);
         arena->overflow |= n_tasks > INT32_MAX - net->n_tasks;
         net->n_tasks += arena->overflow ? 0 : n_tasks;
+        net->n_panels +=
+            arena->overflow ? 0 : (int32_t)fbp_ceil_div(layer.fan_out, net->kernels->nr);
         if (arena->base) net->layers[l] = layer;
     }
     net->scratch = fbp_arena_take(arena, net->n_threads, sizeof(fbp_scratch));
@@ -155,66 +150,7 @@ static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
     net->task_order = fbp_arena_take(arena, 2 * (int64_t)net->n_tasks, sizeof(int32_t));
     net->task_begin = fbp_arena_take(arena, net->n_threads + 1, sizeof(int32_t));
     net->task_load = fbp_arena_take(arena, net->n_threads, sizeof(double));
-}
-
-static int by_falling_cost(const void *a, const void *b)
-{
-    const fbp_task *s = a, *t = b;
-    if (s->cost != t->cost) return s->cost < t->cost ? 1 : -1;
-    if (s->layer != t->layer) return s->layer - t->layer;
-    if (s->panel != t->panel) return s->panel - t->panel;
-    return (s->i0 > t->i0) - (s->i0 < t->i0);
-}
-
-/* Cost of a task: vectors of accumulators, and the intercepts' pass over delta. */
-static void list_tasks(fbp_net *net)
-{
-    fbp_task *task = net->tasks;
-    const fbp_kernels *k = net->kernels;
-    for (int l = 0; l < net->n_layers; l++) {
-        const fbp_layer *layer = &net->layers[l];
-        if (layer->column) {
-            *task++ = (fbp_task){l, 0, 0, layer->fan_in, (double)layer->fan_in / k->lanes + 4};
-            continue;
-        }
-        for (int32_t p = 0; (int64_t)p * k->nr < layer->fan_out; p++) {
-            const double vectors =
-                (double)fbp_panel_width(layer->fan_out, p, k->lanes, k->nr) / k->lanes;
-            for (int64_t i0 = 0; i0 < layer->fan_in; i0 += FBP_STRIP_ROWS) {
-                const int64_t i1 = fbp_min(layer->fan_in, i0 + FBP_STRIP_ROWS);
-                const double cost = (double)(i1 - i0) * vectors + (i0 == 0 ? 4 : 0);
-                *task++ = (fbp_task){l, p, i0, i1, cost};
-            }
-        }
-    }
-    qsort(net->tasks, (size_t)net->n_tasks, sizeof(fbp_task), by_falling_cost);
-}
-
-/* Longest first, each to the thread with the least to do: the same threads work on the same weights
- * in every step, so that these stay in their caches. */
-void fbp_plan_tasks(fbp_net *net, int n_threads)
-{
-    if (net->planned_threads == n_threads) return;
-    int32_t *owner = net->task_order + net->n_tasks;
-    memset(net->task_load, 0, sizeof(double) * (size_t)n_threads);
-    memset(net->task_begin, 0, sizeof(int32_t) * (size_t)(n_threads + 1));
-    for (int32_t i = 0; i < net->n_tasks; i++) {
-        int best = 0;
-        for (int t = 1; t < n_threads; t++)
-            if (net->task_load[t] < net->task_load[best]) best = t;
-        net->task_load[best] += net->tasks[i].cost;
-        owner[i] = best;
-        net->task_begin[best + 1]++;
-    }
-    for (int t = 0; t < n_threads; t++)
-        net->task_begin[t + 1] += net->task_begin[t];
-    for (int32_t i = net->n_tasks;
-         i-- > 0;) /* filled from behind, which leaves begin one too far */
-        net->task_order[--net->task_begin[owner[i] + 1]] = i;
-    for (int t = 0; t < n_threads; t++)
-        net->task_begin[t] = net->task_begin[t + 1];
-    net->task_begin[n_threads] = net->n_tasks;
-    net->planned_threads = n_threads;
+    net->panel_thread = fbp_arena_take(arena, net->n_panels, sizeof(int32_t));
 }
 
 static void fill_in(fbp_net *net, const fbp_spec *spec, const fbp_kernels *kernels)
@@ -252,7 +188,7 @@ fbp_status fbp_net_create(const fbp_spec *spec, fbp_net **out)
     fbp_net *net = fbp_arena_take(&arena, 1, sizeof(fbp_net));
     carve(&plan, spec, &arena);
     *net = plan;
-    if (net->max_rows > 0) list_tasks(net);
+    if (net->max_rows > 0) fbp_list_tasks(net);
     *out = net;
     return FBP_OK;
 }

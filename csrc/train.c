@@ -22,6 +22,8 @@
 
 #include "data.h"
 #include "internal.h"
+#include "phases.h"
+#include "tasks.h"
 #include "team.h"
 
 typedef struct {
@@ -78,13 +80,17 @@ static void rows_phase(training *t, int64_t first, int64_t rows, int thread, int
         const int64_t n = fbp_min(padded, rows - row);
         fbp_gather_x(net, &t->data->x, t->order, first + row, n, fbp_at(net, input->a, row * k->nr),
                      input->a_stride);
-        fbp_forward_block(net, row, padded);
         fbp_gather_y(net, t->data, t->order, first + row, n, scratch);
+        fbp_phase_mark(thread, FBP_PHASE_GATHER);
+        fbp_forward_block(net, row, padded);
+        fbp_phase_mark(thread, FBP_PHASE_FORWARD);
         k->loss[net->loss](n, net->n_out,
                            fbp_at(net, output->delta, output->column ? row : row * k->nr),
                            output->delta_stride, scratch->y,
                            t->data->weights ? scratch->weights : NULL, net->row_loss + row);
+        fbp_phase_mark(thread, FBP_PHASE_LOSS);
         fbp_backward_block(net, row, padded);
+        fbp_phase_mark(thread, FBP_PHASE_BACKWARD);
         if (thread == 0 && fbp_poll_due(&t->poller)) atomic_store(&t->stop_in_rows, 1);
         if (atomic_load_explicit(&t->stop_in_rows, memory_order_relaxed)) return;
     }
@@ -138,6 +144,7 @@ static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_
         const int64_t chunk = fbp_min(FBP_CHUNK_ROWS, rows - begin);
         rows_phase(t, first + begin, chunk, thread, n_threads);
         fbp_team_barrier(&t->team, n_threads);
+        fbp_phase_mark(thread, FBP_PHASE_WAIT);
         if (atomic_load(&t->stop_in_rows)) return 0;
         if (t->weight_sum > 0) {
             fbp_update update = t->update;
@@ -145,7 +152,9 @@ static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_
             update.last = begin + chunk == rows;
             weights_phase(t, chunk, &update, thread);
         }
+        fbp_phase_mark(thread, FBP_PHASE_WEIGHTS);
         fbp_team_barrier(&t->team, n_threads);
+        fbp_phase_mark(thread, FBP_PHASE_WAIT);
     }
     return 1;
 }
@@ -158,8 +167,10 @@ static void train_body(void *context, int thread, int n_threads)
     for (int64_t first = t->begin; first < t->end; first += t->batch_rows) {
         const int64_t rows = fbp_min(t->batch_rows, t->end - first);
         if (thread == 0) prepare_step(t, first, rows);
+        fbp_phase_mark(thread, FBP_PHASE_PREPARE);
         if (!run_step(t, first, rows, thread, n_threads)) return;
         if (thread == 0) finish_step(t, rows);
+        fbp_phase_mark(thread, FBP_PHASE_PREPARE);
         if (atomic_load(&t->stop_in_weights)) return;
     }
 }

@@ -50,7 +50,10 @@ FAULTS = {
         "test_products",
     ),
     "stale transposed weights": Fault(
-        "kernels/update_tmpl.c", "if (s->wt) {", "if (s->wt && s->i0) {", "test_updates"
+        "kernels/update_tmpl.c",
+        "if (!s->wt) continue;",
+        "if (!s->wt || !s->i0) continue;",
+        "test_updates",
     ),
     "duplicates of a CSR row not added": Fault(
         "kernels/layout_tmpl.c", "% NR] += (real)", "% NR] = (real)", "test_layouts"
@@ -66,9 +69,16 @@ FAULTS = {
     ),
     "targets not in the order of the rows": Fault(
         "data.c",
-        "const int64_t row = order ? order[first + r] : first + r; memcpy",
-        "const int64_t row = first + r; memcpy",
+        "const int64_t row = order ? order[first + r] : first + r; const char *item",
+        "const int64_t row = first + r; const char *item",
         "test_training",
+    ),
+    "accumulators lost between blocks of k": Fault(
+        "kernels/gemm_tmpl.c",
+        "if (k0 == 0) tile_clear(nv, acc); else tile_load(nv, out + row * NR, NR, acc); "
+        "row_tile(nv, k, a +",
+        "tile_clear(nv, acc); row_tile(nv, k, a +",
+        "test_products",
     ),
     "stopped in the middle of an update": Fault(
         "train.c",

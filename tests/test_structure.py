@@ -26,7 +26,7 @@ LAYERS = [
     {"registry", "fbp"},
     {"pace"},
     {"internal"},
-    {"arena", "rng", "team", "dispatch", "data", "net"},
+    {"arena", "rng", "team", "phases", "dispatch", "data", "tasks", "net"},
     {"forward", "backward"},
     {"train", "predict"},
 ]

@@ -6,11 +6,13 @@
  *     backward   out[B × I] = (delta[B × O] · Wᵀ[O × I]) ⊙ act'(a[B × I])
  *
  * Both are one micro-kernel, tile_multiply: MR rows × nv vectors of accumulators, one fused
- * multiply-add per element and k, k increasing, from +0. Column panels are the outer loop, row tiles
- * the inner one: a panel of W (k × NR) stays in L1 or L2 while a block's rows pass over it. Rows are
- * multiples of MR, columns multiples of the lanes: there are no edges, only zeros in the padding.
+ * multiply-add per element and k, k increasing, from +0. Rows are multiples of MR, columns multiples
+ * of the lanes: there are no edges, only zeros in the padding.
  *
- * No blocking over k: up to k = 2,048 the panel comes from L2 at 16 bytes a cycle, which it can give.
+ * Loops, outermost first: column panels; KC of k, so that KC rows of a panel of W stay in L1; tiles of
+ * rows, whose part of a is in L2. Between blocks of k the accumulators rest in out, which changes no
+ * bit. While a tile is multiplied, what comes next is prefetched: the lines that the tile will be
+ * written to, and its share of the next KC rows of W, which a wide layer keeps in the third-level cache.
  */
 
 static ALWAYS_INLINE void tile_clear(const int nv, vf acc[MR][NV])
@@ -23,12 +25,44 @@ static ALWAYS_INLINE void tile_clear(const int nv, vf acc[MR][NV])
     }
 }
 
+static ALWAYS_INLINE void tile_load(const int nv, const real *from, const int64_t row,
+                                    vf acc[MR][NV])
+{
+    UNROLL
+    for (int r = 0; r < MR; r++) {
+        UNROLL
+        for (int v = 0; v < nv; v++)
+            acc[r][v] = vf_load(from + r * row + v * VF_LANES);
+    }
+}
+
+static ALWAYS_INLINE void tile_store(const int nv, vf acc[MR][NV], real *to, const int64_t row)
+{
+    UNROLL
+    for (int r = 0; r < MR; r++) {
+        UNROLL
+        for (int v = 0; v < nv; v++)
+            vf_store(to + r * row + v * VF_LANES, acc[r][v]);
+    }
+}
+
+/* What to prefetch while a tile is multiplied: with every k one address each, a step further. */
+typedef struct {
+    const char *near, *far; /* into L1, into L2 */
+    int64_t near_step, far_step;
+} prefetch;
+
 /* acc[r][v] += Σ_k a[r, k] · b[k, v]; element (r, k) of a at r·a_row + k·a_k, row k of b at k·b_k. */
 static ALWAYS_INLINE void tile_multiply(const int nv, int64_t k, const real *a, const int64_t a_row,
                                         const int64_t a_k, const real *b, const int64_t b_k,
-                                        vf acc[MR][NV])
+                                        prefetch *ahead, vf acc[MR][NV])
 {
+    const char *near = ahead->near, *far = ahead->far;
     for (; k > 0; k--, a += a_k, b += b_k) {
+        PREFETCH_L1(near);
+        PREFETCH_L2(far);
+        near += ahead->near_step;
+        far += ahead->far_step;
         vf bv[NV];
         UNROLL
         for (int v = 0; v < nv; v++)
@@ -41,43 +75,77 @@ static ALWAYS_INLINE void tile_multiply(const int nv, int64_t k, const real *a, 
                 acc[r][v] = vf_fma(ar, bv[v], acc[r][v]);
         }
     }
+    ahead->near = near;
+    ahead->far = far;
 }
 
-/* MR rows of a (panels, k columns) times one packed panel of nv vectors. */
+/* MR rows of a (panels, k ≤ KC columns) times k rows of one packed panel of nv vectors. */
 static ALWAYS_INLINE void row_tile(const int nv, int64_t k, const real *a, int64_t a_stride,
-                                   const real *w, vf acc[MR][NV])
+                                   const real *w, prefetch *ahead, vf acc[MR][NV])
 {
-    tile_clear(nv, acc);
     for (; k > 0; k -= NR, a += a_stride, w += NR * nv * VF_LANES)
-        tile_multiply(nv, fbp_min(k, NR), a, NR, 1, w, nv * VF_LANES, acc);
+        tile_multiply(nv, fbp_min(k, NR), a, NR, 1, w, nv * VF_LANES, ahead, acc);
+}
+
+/* For row tile number `tile` of a block: its lines of out, and its share of the k rows of W that follow
+ * these k. (Beyond the last, what lies there; a prefetch of any address is harmless.) */
+static ALWAYS_INLINE prefetch row_prefetch(const int nv, int64_t k, const real *w, const real *out,
+                                           int64_t tile, int64_t n_tiles)
+{
+    const int64_t bytes = k * nv * VF_LANES * (int64_t)sizeof(real), share = bytes / n_tiles;
+    return (prefetch){
+        .near = (const char *)(out + tile * MR * NR),
+        .near_step = MR * NR * (int64_t)sizeof(real) / k,
+        .far = (const char *)w + bytes + tile * share,
+        .far_step = share / k,
+    };
 }
 
 typedef vf forward_op(vf z);
 typedef vf backward_op(vf delta, vf a);
 
-/* One column panel of the forward product. Activations of more than an instruction or two run as a
- * pass over the tile just stored, still in L1: in registers they would spill the accumulators. */
+/* Bias and activation of a finished tile, into out. Activations of more than an instruction or two
+ * run as a pass over the tile just stored, still in L1: in registers they would spill the
+ * accumulators. */
+static ALWAYS_INLINE void forward_epilogue(const int nv, vf acc[MR][NV], const real *b, real *out,
+                                           forward_op *act, const int cheap)
+{
+    UNROLL
+    for (int r = 0; r < MR; r++) {
+        UNROLL
+        for (int v = 0; v < nv; v++) {
+            const vf z = vf_add(acc[r][v], vf_load(b + v * VF_LANES));
+            vf_store(out + r * NR + v * VF_LANES, cheap ? act(z) : z);
+        }
+    }
+    if (cheap) return;
+    for (int r = 0; r < MR; r++)
+        for (int v = 0; v < nv; v++) {
+            real *z = out + r * NR + v * VF_LANES;
+            vf_store(z, act(vf_load(z)));
+        }
+}
+
+/* One column panel of the forward product. */
 static ALWAYS_INLINE void forward_panel(const int nv, int64_t rows, int64_t fan_in, const real *a,
                                         int64_t a_stride, const real *w, const real *b, real *out,
                                         forward_op *act, const int cheap)
 {
-    for (int64_t row = 0; row < rows; row += MR, a += MR * NR, out += MR * NR) {
-        vf acc[MR][NV];
-        row_tile(nv, fan_in, a, a_stride, w, acc);
-        UNROLL
-        for (int r = 0; r < MR; r++) {
-            UNROLL
-            for (int v = 0; v < nv; v++) {
-                const vf z = vf_add(acc[r][v], vf_load(b + v * VF_LANES));
-                vf_store(out + r * NR + v * VF_LANES, cheap ? act(z) : z);
-            }
+    for (int64_t k0 = 0; k0 < fan_in; k0 += KC, a += KC / NR * a_stride, w += KC * nv * VF_LANES) {
+        const int64_t k = fbp_min(KC, fan_in - k0);
+        for (int64_t row = 0; row < rows; row += MR) {
+            vf acc[MR][NV];
+            prefetch ahead = row_prefetch(nv, k, w, out, row / MR, rows / MR);
+            if (k0 == 0)
+                tile_clear(nv, acc);
+            else
+                tile_load(nv, out + row * NR, NR, acc);
+            row_tile(nv, k, a + row * NR, a_stride, w, &ahead, acc);
+            if (k0 + KC < fan_in)
+                tile_store(nv, acc, out + row * NR, NR);
+            else
+                forward_epilogue(nv, acc, b, out + row * NR, act, cheap);
         }
-        if (!cheap)
-            for (int r = 0; r < MR; r++)
-                for (int v = 0; v < nv; v++) {
-                    real *z = out + r * NR + v * VF_LANES;
-                    vf_store(z, act(vf_load(z)));
-                }
     }
 }
 
@@ -86,15 +154,28 @@ static ALWAYS_INLINE void backward_panel(const int nv, int64_t rows, int64_t fan
                                          const real *delta, int64_t delta_stride, const real *wt,
                                          const real *a, real *out, backward_op *act)
 {
-    for (int64_t row = 0; row < rows; row += MR) {
-        vf acc[MR][NV];
-        row_tile(nv, fan_out, delta + row * NR, delta_stride, wt, acc);
-        UNROLL
-        for (int r = 0; r < MR; r++) {
+    for (int64_t k0 = 0; k0 < fan_out;
+         k0 += KC, delta += KC / NR * delta_stride, wt += KC * nv * VF_LANES) {
+        const int64_t k = fbp_min(KC, fan_out - k0);
+        for (int64_t row = 0; row < rows; row += MR) {
+            vf acc[MR][NV];
+            prefetch ahead = row_prefetch(nv, k, wt, out, row / MR, rows / MR);
+            if (k0 == 0)
+                tile_clear(nv, acc);
+            else
+                tile_load(nv, out + row * NR, NR, acc);
+            row_tile(nv, k, delta + row * NR, delta_stride, wt, &ahead, acc);
+            if (k0 + KC < fan_out) {
+                tile_store(nv, acc, out + row * NR, NR);
+                continue;
+            }
             UNROLL
-            for (int v = 0; v < nv; v++) {
-                const int64_t at = (row + r) * NR + v * VF_LANES;
-                vf_store(out + at, act(acc[r][v], vf_load(a + at)));
+            for (int r = 0; r < MR; r++) {
+                UNROLL
+                for (int v = 0; v < nv; v++) {
+                    const int64_t at = (row + r) * NR + v * VF_LANES;
+                    vf_store(out + at, act(acc[r][v], vf_load(a + at)));
+                }
             }
         }
     }

@@ -8,6 +8,8 @@
  */
 
 #define NR (NV * VF_LANES)
+/* k of the products at a time: KC rows of a panel take 28 KiB at most, which leaves room in L1. */
+#define KC (28672 / (NR * (int64_t)sizeof(real)) / NR * NR)
 
 #if defined(__GNUC__) || defined(__clang__)
 #define ALWAYS_INLINE inline __attribute__((always_inline))
@@ -20,6 +22,14 @@
 #define UNROLL _Pragma("GCC unroll 32")
 #else
 #define UNROLL
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define PREFETCH_L1(p) __builtin_prefetch(p, 0, 3)
+#define PREFETCH_L2(p) __builtin_prefetch(p, 0, 2)
+#else
+#define PREFETCH_L1(p) ((void)(p))
+#define PREFETCH_L2(p) ((void)(p))
 #endif
 
 #ifndef INFINITY
@@ -58,6 +68,7 @@
 #include "column_tmpl.c"
 #include "layout_tmpl.c"
 #include "loss_tmpl.c"
+#include "softmax_tmpl.c"
 
 /* The registry's rows, each compiled into the products' epilogues. */
 

@@ -10,17 +10,49 @@ static inline int64_t source_row(const int64_t *order, int64_t first, int64_t r)
     return order ? order[r] : first + r;
 }
 
+#define GATHER_AHEAD 4          /* rows */
+#define GATHER_AHEAD_BYTES 1024 /* of a row: shorter ones are mostly at hand */
+
+/* n reals of one panel; trips of a known length are what compilers make vectors of. */
+#define DEFINE_CONVERT(type, suffix)                                           \
+    static inline void convert_##suffix(const type *from, int64_t n, real *to) \
+    {                                                                          \
+        int64_t j = 0;                                                         \
+        if (n == NR) {                                                         \
+            for (; j < NR; j++)                                                \
+                to[j] = (real)from[j];                                         \
+            return;                                                            \
+        }                                                                      \
+        for (; j + 4 <= n; j += 4)                                             \
+            for (int i = 0; i < 4; i++)                                        \
+                to[j + i] = (real)from[j + i];                                 \
+        for (; j < n; j++)                                                     \
+            to[j] = (real)from[j];                                             \
+    }                                                                          \
+    static inline void prefetch_row_##suffix(const type *row, int64_t n)       \
+    {                                                                          \
+        const int64_t line = FBP_CACHE_LINE / (int64_t)sizeof(type);           \
+        for (int64_t j = 0; j < n; j += line)                                  \
+            PREFETCH_L2(row + j);                                              \
+    }
+DEFINE_CONVERT(float, f32)
+DEFINE_CONVERT(double, f64)
+
+/* Rows of a shuffled batch lie anywhere: those that come next are prefetched. */
 #define DEFINE_GATHER_DENSE(type, suffix)                                                  \
     static void KERNEL(gather_dense_##suffix)(const fbp_matrix *x, const int64_t *order,   \
                                               int64_t first, int64_t rows, void *out_,     \
                                               int64_t out_stride)                          \
     {                                                                                      \
+        const type *data = x->data;                                                        \
+        const int ahead = order && x->n_cols * (int64_t)sizeof(type) > GATHER_AHEAD_BYTES; \
         for (int64_t r = 0; r < rows; r++) {                                               \
-            const type *row = (const type *)x->data + source_row(order, first, r) * x->ld; \
+            const type *row = data + source_row(order, first, r) * x->ld;                  \
             real *out = (real *)out_ + r * NR;                                             \
+            if (ahead && r + GATHER_AHEAD < rows)                                          \
+                prefetch_row_##suffix(data + order[r + GATHER_AHEAD] * x->ld, x->n_cols);  \
             for (int64_t c = 0; c < x->n_cols; c += NR, out += out_stride)                 \
-                for (int64_t j = 0; j < fbp_min(NR, x->n_cols - c); j++)                   \
-                    out[j] = (real)row[c + j];                                             \
+                convert_##suffix(row + c, fbp_min(NR, x->n_cols - c), out);                \
         }                                                                                  \
     }
 DEFINE_GATHER_DENSE(float, f32)

@@ -4,7 +4,7 @@
  *
  * Every pair of link and loss here is canonical, so that delta = prediction − target. A loss is two
  * small functions: its link, and <name>_terms, which gives prediction − target and the loss of one
- * vector of outputs. Softmax couples a row's outputs and has its own loop.
+ * vector of outputs. Softmax couples a row's outputs and has its own file.
  *
  * Probabilities are clipped to [ε, 1 − ε], ε = 2⁻⁵², for the loss only, as scikit-learn does for
  * float64. Sums over a row's outputs run in increasing order, in double.
@@ -130,34 +130,6 @@ static ALWAYS_INLINE void panel_loss(int64_t rows, int64_t n, real *z, int64_t s
     }
 }
 
-/* Row-wise softmax in place, maximum and sum over classes in increasing order. */
-static inline void softmax_row(int64_t n, real *z, int64_t stride)
-{
-    real max = z[0], sum = 0;
-    for (int64_t c = 0; c < n; c += NR)
-        for (int64_t j = 0; j < fbp_min(NR, n - c); j++) {
-            const real value = z[(c / NR) * stride + j];
-            max = max > value ? max : value;
-        }
-    for (int64_t c = 0; c < n; c += VF_LANES) {
-        real *zc = z + (c / NR) * stride + c % NR;
-        vf_store(zc, vf_exp(vf_sub(vf_load(zc), vf_set1(max))));
-    }
-    for (int64_t c = 0; c < n; c += NR)
-        for (int64_t j = 0; j < fbp_min(NR, n - c); j++)
-            sum += z[(c / NR) * stride + j];
-    for (int64_t c = 0; c < n; c += VF_LANES) {
-        real *zc = z + (c / NR) * stride + c % NR;
-        vf_store(zc, vf_div(vf_load(zc), vf_set1(sum)));
-    }
-}
-
-static void KERNEL(link_softmax)(int64_t rows, int64_t n, void *z, int64_t stride)
-{
-    for (int64_t row = 0; row < rows; row++)
-        softmax_row(n, (real *)z + row * NR, stride);
-}
-
 static ALWAYS_INLINE void apply_link(int64_t rows, int64_t n, real *z, int64_t stride,
                                      link_op *link)
 {
@@ -171,32 +143,4 @@ static ALWAYS_INLINE void apply_link(int64_t rows, int64_t n, real *z, int64_t s
             real *zc = z + (c / NR) * stride + row * NR + c % NR;
             vf_store(zc, link(vf_load(zc)));
         }
-}
-
-/* Softmax and −ln p of the row's class. */
-static void KERNEL(loss_log_loss)(int64_t rows, int64_t n, void *z_, int64_t stride, const void *y,
-                                  const void *weights, double *row_loss)
-{
-    real *z = z_, values[VF_LANES];
-    const int32_t *codes = y;
-    for (int64_t first = 0; first < rows; first += VF_LANES) {
-        const int64_t count = fbp_min(VF_LANES, rows - first);
-        for (int64_t r = 0; r < count; r++) {
-            real *zr = z + (first + r) * NR;
-            real *own = zr + (codes[first + r] / NR) * stride + codes[first + r] % NR;
-            softmax_row(n, zr, stride);
-            values[r] = *own;
-            *own -= 1;
-            for (int64_t c = n; c % VF_LANES; c++)
-                zr[(c / NR) * stride + c % NR] = 0;
-            if (weights)
-                for (int64_t c = 0; c < n; c++)
-                    zr[(c / NR) * stride + c % NR] *= ((const real *)weights)[first + r];
-        }
-        vf_store(values, log_clipped(load_tail(values, count)));
-        for (int64_t r = 0; r < count; r++) {
-            const double weight = weights ? ((const real *)weights)[first + r] : 1.0;
-            row_loss[first + r] = -(double)values[r] * weight;
-        }
-    }
 }

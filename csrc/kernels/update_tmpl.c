@@ -19,27 +19,62 @@ typedef struct {
     real *w, *state0, *state1;
 } parameter_row;
 
-/* Without first, go on from the stored gradient; without last, only store it. */
-static ALWAYS_INLINE void strip_tile(const int nv, int64_t rows, const real *a, const real *delta,
-                                     const real *stored, int mr, real tile[MR * NR])
+/* What a strip's product prefetches: the rows of a that the next KC rows of the batch bring; and, if
+ * this thread meets delta's panel for the first time in this step, those of delta, or else w and the
+ * solver's state, a share with each tile. */
+typedef struct {
+    const real *state[1 + FBP_MAX_MOMENTS];
+    int64_t bytes; /* of each */
+    int64_t n_state, n_tiles, tile, strip_tiles;
+} strip_ahead;
+
+static inline strip_ahead plan_ahead(const fbp_strip *s, int64_t first, int64_t size)
 {
-    vf acc[MR][NV];
-    tile_clear(nv, acc);
-    if (stored) {
-        memcpy(tile, stored, sizeof(real) * (size_t)(mr * nv * VF_LANES));
-        UNROLL
-        for (int r = 0; r < MR; r++) {
-            UNROLL
-            for (int v = 0; v < nv; v++)
-                acc[r][v] = vf_load(tile + (r * nv + v) * VF_LANES);
-        }
+    strip_ahead p = {.bytes = size * (int64_t)sizeof(real),
+                     .strip_tiles = fbp_ceil_div(s->i1 - s->i0, MR)};
+    p.state[p.n_state++] = (const real *)s->w + first;
+    for (int m = 0; m < FBP_MAX_MOMENTS; m++)
+        if (s->mw[m]) p.state[p.n_state++] = (const real *)s->mw[m] + first;
+    p.n_tiles = p.strip_tiles * fbp_ceil_div(s->rows, KC);
+    return p;
+}
+
+static ALWAYS_INLINE prefetch strip_prefetch(const strip_ahead *p, int fresh, const real *a,
+                                             const real *delta, int64_t k)
+{
+    const char *far = (const char *)(delta + KC * NR);
+    int64_t share = NR * k * (int64_t)sizeof(real) / p->strip_tiles,
+            part = p->tile % p->strip_tiles;
+    if (!fresh) {
+        const int64_t tiles = fbp_max(1, p->n_tiles / p->n_state);
+        far = (const char *)p->state[fbp_min(p->tile / tiles, p->n_state - 1)];
+        share = p->bytes / tiles;
+        part = p->tile % tiles;
     }
-    tile_multiply(nv, rows, a, 1, NR, delta, NR, acc);
-    UNROLL
-    for (int r = 0; r < MR; r++) {
-        UNROLL
-        for (int v = 0; v < nv; v++)
-            vf_store(tile + (r * nv + v) * VF_LANES, acc[r][v]);
+    return (prefetch){
+        .near = (const char *)(a + KC * NR),
+        .near_step = NR * sizeof(real),
+        .far = far + part * share,
+        .far_step = share / k,
+    };
+}
+
+/* gradient[strip × width] += aᵀ · delta over all rows, KC at a time: so much of delta stays in L1 for
+ * the tiles of the strip. */
+static ALWAYS_INLINE void strip_product(const int nv, const fbp_strip *s, const real *delta,
+                                        strip_ahead *ahead, real *gradient)
+{
+    for (int64_t k0 = 0; k0 < s->rows; k0 += KC, delta += KC * NR) {
+        const int64_t k = fbp_min(KC, s->rows - k0);
+        for (int64_t i = s->i0; i < s->i1; i += MR, ahead->tile++) {
+            const real *a = (const real *)s->a + (i / NR) * s->a_stride + i % NR + k0 * NR;
+            real *tile = gradient + (i - s->i0) * nv * VF_LANES;
+            prefetch next = strip_prefetch(ahead, s->fresh, a, delta, k);
+            vf acc[MR][NV];
+            tile_load(nv, tile, nv * VF_LANES, acc);
+            tile_multiply(nv, k, a, 1, NR, delta, NR, &next, acc);
+            tile_store(nv, acc, tile, nv * VF_LANES);
+        }
     }
 }
 
@@ -99,41 +134,51 @@ static ALWAYS_INLINE void update_intercepts(const int nv, const fbp_strip *s, co
     update_row(nv, gradient, row, vf_set1(0), vf_set1((real)u->scale), unused, c, step);
 }
 
-static ALWAYS_INLINE void update_strip(const int nv, const fbp_strip *s, const fbp_update *u,
-                                       solver_op *step)
+/* The strip's gradient through the solver, into W and Wᵀ. */
+static ALWAYS_INLINE void solve_strip(const int nv, const fbp_strip *s, const fbp_update *u,
+                                      const real *gradient, const solver_constants *c,
+                                      solver_op *step)
 {
-    const solver_constants c = make_solver_constants(u);
     const vf alpha = vf_set1((real)u->alpha), scale = vf_set1((real)u->scale);
     const int64_t width = nv * VF_LANES, base = s->panel * NR * s->fan_in;
     const int64_t columns = fbp_min(NR, s->fan_out - s->panel * NR);
-    const real *a = s->a, *delta = (const real *)s->delta + s->panel * s->delta_stride;
-    real *w = (real *)s->w + base, *g = s->gw ? (real *)s->gw + base : NULL;
+    real *w = (real *)s->w + base;
     real *m0 = s->mw[0] ? (real *)s->mw[0] + base : NULL;
     real *m1 = s->mw[1] ? (real *)s->mw[1] + base : NULL;
     real *squares = (real *)s->squares +
                     (s->i0 / FBP_STRIP_ROWS) * fbp_round_up(s->fan_out, VF_LANES) + s->panel * NR;
-    real tile[MR * NR];
-
-    if (u->last) memset(squares, 0, sizeof(real) * (size_t)width);
+    memset(squares, 0, sizeof(real) * (size_t)width);
     for (int64_t i = s->i0; i < s->i1; i += MR) {
         const int mr = (int)fbp_min(MR, s->i1 - i);
-        const real *ai = a + (i / NR) * s->a_stride + i % NR;
-        strip_tile(nv, s->rows, ai, delta, u->first ? NULL : g + i * width, mr, tile);
-        if (!u->last) {
-            memcpy(g + i * width, tile, sizeof(real) * (size_t)(mr * width));
-            continue;
-        }
         for (int r = 0; r < mr; r++) {
             const int64_t at = (i + r) * width;
             const parameter_row row = {w + at, m0 ? m0 + at : NULL, m1 ? m1 + at : NULL};
-            update_row(nv, tile + r * width, row, alpha, scale, squares, &c, step);
+            update_row(nv, gradient + at - s->i0 * width, row, alpha, scale, squares, c, step);
         }
-        if (s->wt) {
-            const int64_t p = i / NR, ldt = fbp_panel_width(s->fan_in, p, VF_LANES, NR);
-            real *wt = (real *)s->wt + p * NR * s->fan_out + s->panel * NR * ldt + i % NR;
-            store_transposed(mr, columns, w + i * width, width, wt, ldt);
-        }
+        if (!s->wt) continue;
+        const int64_t p = i / NR, ldt = fbp_panel_width(s->fan_in, p, VF_LANES, NR);
+        real *wt = (real *)s->wt + p * NR * s->fan_out + s->panel * NR * ldt + i % NR;
+        store_transposed(mr, columns, w + i * width, width, wt, ldt);
     }
+}
+
+static ALWAYS_INLINE void update_strip(const int nv, const fbp_strip *s, const fbp_update *u,
+                                       solver_op *step)
+{
+    const solver_constants c = make_solver_constants(u);
+    const int64_t width = nv * VF_LANES, size = (s->i1 - s->i0) * width;
+    const int64_t first = s->panel * NR * s->fan_in + s->i0 * width;
+    const real *delta = (const real *)s->delta + s->panel * s->delta_stride;
+    _Alignas(FBP_CACHE_LINE) real gradient[FBP_STRIP_ROWS * NR];
+    strip_ahead ahead = plan_ahead(s, first, size);
+    /* A last tile of fewer than MR rows computes MR: the rest must not start from garbage. */
+    memset(gradient, 0, sizeof gradient);
+    if (!u->first) memcpy(gradient, (real *)s->gw + first, sizeof(real) * (size_t)size);
+    strip_product(nv, s, delta, &ahead, gradient);
+    if (u->last)
+        solve_strip(nv, s, u, gradient, &c, step);
+    else
+        memcpy((real *)s->gw + first, gradient, sizeof(real) * (size_t)size);
     if (s->i0 == 0) update_intercepts(nv, s, u, delta, &c, step);
 }
 

@@ -195,6 +195,10 @@ int main(void)
         test_shape(real, 33, 200, 513);
         test_shape(real, 100, 1, 2100);
         test_shape(real, 65, 300, 1);
+        for (int64_t k = 144; k <= 288; k += 144) { /* about AVX-512's blocks of k */
+            test_shape(real, 17, 97, k);
+            test_shape(real, 9, 50, k + 1);
+        }
     }
     return check_done("products");
 }

@@ -329,6 +329,8 @@ int main(void)
             test_shape(real, FBP_N_SOLVERS, 9, strips[i], 1 + 17 * i);
         test_shape(real, FBP_SOLVER_ADAM, 300, 130, 70);
         test_shape(real, FBP_SOLVER_NESTEROV, 200, 500, 1);
+        test_shape(real, FBP_SOLVER_SGD, 145, 40, 49);
+        test_shape(real, FBP_SOLVER_GRADIENT, 288, 33, 97);
     }
     return check_done("updates");
 }
