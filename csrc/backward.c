@@ -9,22 +9,28 @@
  */
 #include "internal.h"
 
-void fbp_backward_block(fbp_net *net, int64_t row, int64_t rows)
+void fbp_backward_cell(fbp_net *net, int l, fbp_cell cell)
 {
     const fbp_kernels *k = net->kernels;
-    for (int l = net->n_layers - 1; l > 0; l--) {
-        const fbp_layer *layer = &net->layers[l], *below = &net->layers[l - 1];
-        const void *a = fbp_at(net, layer->a, row * k->nr);
-        void *out = fbp_at(net, below->delta, row * k->nr);
-        if (layer->column)
-            k->backward_column[below->activation](rows, layer->fan_in, 1,
-                                                  fbp_at(net, layer->delta, row), 0, layer->w, a,
-                                                  layer->a_stride, out);
-        else
-            k->backward[below->activation](rows, layer->fan_in, layer->fan_out,
-                                           fbp_at(net, layer->delta, row * k->nr),
-                                           layer->delta_stride, layer->wt, a, layer->a_stride, out);
-    }
+    const fbp_layer *layer = &net->layers[l], *below = &net->layers[l - 1];
+    const int64_t stride = layer->a_stride, row = cell.row, first = cell.first_panel * k->nr;
+    const int64_t columns = fbp_min(layer->fan_in, cell.end_panel * k->nr) - first;
+    const int64_t at = cell.first_panel * stride + row * k->nr;
+    const void *a = fbp_at(net, layer->a, at);
+    void *out = fbp_at(net, below->delta, at);
+    if (layer->column)
+        k->backward_column[below->activation](cell.rows, columns, 1, fbp_at(net, layer->delta, row),
+                                              0, fbp_at(net, layer->w, first), a, stride, out);
+    else
+        k->backward[below->activation](
+            cell.rows, columns, layer->fan_out, fbp_at(net, layer->delta, row * k->nr),
+            layer->delta_stride, fbp_at(net, layer->wt, first * layer->fan_out), a, stride, out);
+}
+
+void fbp_backward_block(fbp_net *net, int64_t row, int64_t rows)
+{
+    for (int l = net->n_layers - 1; l > 0; l--)
+        fbp_backward_cell(net, l, (fbp_cell){row, rows, 0, INT32_MAX});
 }
 
 void fbp_update_task(fbp_net *net, const fbp_task *task, int64_t rows, const fbp_update *update)

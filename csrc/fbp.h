@@ -71,7 +71,8 @@ typedef struct {
     int32_t real;               /* fbp_real: type of the weights and of all arithmetic */
     int32_t isa;                /* fbp_isa, one that fbp_isa_available */
     int32_t n_threads;          /* threads to use at most; ≥ 1 */
-    int64_t max_rows;           /* rows of the largest batch; 0: the net only predicts */
+    int32_t fixed_threads; /* non-zero: as many where they find work, even if fewer are faster */
+    int64_t max_rows;      /* rows of the largest batch; 0: the net only predicts */
 } fbp_spec;
 
 /** A matrix of samples: dense, or CSR when indptr is set. Borrowed, read only.

@@ -7,21 +7,29 @@
  */
 #include "internal.h"
 
-void fbp_forward_block(fbp_net *net, int64_t row, int64_t rows)
+void fbp_forward_cell(fbp_net *net, int l, fbp_cell cell)
 {
     const fbp_kernels *k = net->kernels;
-    for (int l = 0; l < net->n_layers; l++) {
-        const fbp_layer *layer = &net->layers[l];
-        const void *a = fbp_at(net, layer->a, row * k->nr);
-        if (layer->column) {
-            k->forward_column(rows, 1, layer->fan_in, a, layer->a_stride, layer->w, layer->b,
-                              fbp_at(net, layer->delta, row), 0);
-            continue;
-        }
-        const int last = l + 1 == net->n_layers;
-        void *out = last ? layer->delta : net->layers[l + 1].a;
-        const int64_t stride = last ? layer->delta_stride : net->layers[l + 1].a_stride;
-        k->forward[layer->activation](rows, layer->fan_out, layer->fan_in, a, layer->a_stride,
-                                      layer->w, layer->b, fbp_at(net, out, row * k->nr), stride);
+    const fbp_layer *layer = &net->layers[l];
+    const int64_t row = cell.row, first = cell.first_panel * k->nr;
+    const void *a = fbp_at(net, layer->a, row * k->nr);
+    if (layer->column) {
+        k->forward_column(cell.rows, 1, layer->fan_in, a, layer->a_stride, layer->w, layer->b,
+                          fbp_at(net, layer->delta, row), 0);
+        return;
     }
+    const int last = l + 1 == net->n_layers;
+    void *out = last ? layer->delta : net->layers[l + 1].a;
+    const int64_t stride = last ? layer->delta_stride : net->layers[l + 1].a_stride;
+    const int64_t end = fbp_min(layer->fan_out, cell.end_panel * k->nr);
+    k->forward[layer->activation](
+        cell.rows, end - first, layer->fan_in, a, layer->a_stride,
+        fbp_at(net, layer->w, first * layer->fan_in), fbp_at(net, layer->b, first),
+        fbp_at(net, out, cell.first_panel * stride + row * k->nr), stride);
+}
+
+void fbp_forward_block(fbp_net *net, int64_t row, int64_t rows)
+{
+    for (int l = 0; l < net->n_layers; l++)
+        fbp_forward_cell(net, l, (fbp_cell){row, rows, 0, INT32_MAX});
 }

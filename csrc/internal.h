@@ -94,6 +94,11 @@ typedef struct {
 /* The family's table, or NULL where it is not compiled in or cannot run here. */
 const fbp_kernels *fbp_kernels_find(int isa, int real);
 
+/* Into how many parts a product's rows and columns are cut, see form.h. */
+typedef struct {
+    int32_t rows, columns;
+} fbp_grid;
+
 typedef struct {
     int64_t fan_in, fan_out;
     int activation; /* of the outputs; the last layer has the loss's link instead */
@@ -107,6 +112,7 @@ typedef struct {
     void *squares;
     int64_t n_squares;
     int32_t first_panel; /* of its outputs, counted over the layers */
+    fbp_grid forward_grid, backward_grid;
 } fbp_layer;
 
 /* A piece of the weights phase: one strip of one layer. */
@@ -141,6 +147,7 @@ struct fbp_net {
     double *task_load;     /* [n_threads] scratch of the assignment */
     int32_t *panel_thread; /* [n_panels] scratch of the assignment */
     int32_t n_tasks, n_panels, planned_threads;
+    int by_layer;         /* the form of the rows phase, see form.h */
     fbp_scratch *scratch; /* [n_threads] */
     fbp_pace pace;
     void *arena;
@@ -163,8 +170,17 @@ static inline int64_t fbp_panel_width(int64_t n, int64_t p, int lanes, int nr)
     return fbp_min(nr, fbp_round_up(n - p * nr, lanes));
 }
 
-/* Carry a block of rows of the chunk through every layer; z of the last layer lands in its delta. */
+/* A cell of one product: rows row … row + rows − 1 of the chunk (whole tiles), some column panels. */
+typedef struct {
+    int64_t row, rows, first_panel, end_panel;
+} fbp_cell;
+
+/* Layer l's outputs, of the cell; z of the last layer lands in its delta. */
+void fbp_forward_cell(fbp_net *net, int l, fbp_cell cell);
+/* Carry a block of rows of the chunk through every layer. */
 void fbp_forward_block(fbp_net *net, int64_t row, int64_t rows);
+/* The delta of layer l − 1, of the cell, from that of layer l. */
+void fbp_backward_cell(fbp_net *net, int l, fbp_cell cell);
 /* Carry the last layer's delta back through every layer. */
 void fbp_backward_block(fbp_net *net, int64_t row, int64_t rows);
 /* One task of the weights phase over `rows` rows of the chunk. */

@@ -163,6 +163,7 @@ static void fill_in(fbp_net *net, const fbp_spec *spec, const fbp_kernels *kerne
     net->n_moments = fbp_solver_n_moments(spec->solver);
     net->n_layers = spec->n_layers;
     net->n_threads = spec->n_threads;
+    net->pace.fixed = spec->fixed_threads != 0;
     net->n_in = spec->units[0];
     net->n_out = spec->units[spec->n_layers];
     net->y_step = net->n_out == 1 ? 1 : fbp_round_up(net->n_out, kernels->lanes);

@@ -6,6 +6,7 @@
 #define FIRST_INTERVAL 4
 #define LONGEST_INTERVAL 1024
 #define CLEARLY_BETTER 0.97 /* of the best's cost: below it a trial wins */
+#define WORTH_A_THREAD 8e3  /* nanoseconds of a step: less than that and barriers weigh too much */
 #define SLOWED 1.25         /* of the reference: above it something has changed */
 
 static int is_last_level(const fbp_pace *p, int level)
@@ -13,11 +14,21 @@ static int is_last_level(const fbp_pace *p, int level)
     return level + 1 >= FBP_PACE_LEVELS || (p->limit >> level) <= 1;
 }
 
-int fbp_pace_threads(fbp_pace *p, int limit)
+static int first_guess(int limit, double step_nanoseconds)
 {
+    int level = 0;
+    while ((limit >> level) > 1 && (limit >> level) * WORTH_A_THREAD > step_nanoseconds)
+        level++;
+    return level;
+}
+
+int fbp_pace_threads(fbp_pace *p, int limit, double step_nanoseconds)
+{
+    if (p->fixed) return limit;
     if (p->limit != limit) {
         const int64_t rows = p->chunk_rows;
         *p = (fbp_pace){.limit = limit, .direction = -1, .interval = FIRST_INTERVAL};
+        p->best = first_guess(limit, step_nanoseconds);
         p->chunk_rows = rows;
     }
     p->trial = p->best;

@@ -16,6 +16,7 @@
 #define FBP_PACE_LEVELS 32
 
 typedef struct {
+    int fixed;                         /* always as many as allowed */
     int limit;                         /* threads allowed; what the rest was learnt for */
     int best, trial;                   /* levels: limit >> level threads; trial: running now */
     int direction;                     /* of the last trial: +1 fewer threads, −1 more */
@@ -25,8 +26,9 @@ typedef struct {
     int64_t chunk_rows;                /* rows that take about FBP_CHUNK_NANOSECONDS */
 } fbp_pace;
 
-/* Threads for the next chunk, at most limit. */
-int fbp_pace_threads(fbp_pace *pace, int limit);
+/* Threads for the next chunk, at most limit. step_nanoseconds: what a step may take on one, for a
+ * first guess. */
+int fbp_pace_threads(fbp_pace *pace, int limit, double step_nanoseconds);
 
 /* What that chunk took. */
 void fbp_pace_report(fbp_pace *pace, int64_t rows, int64_t nanoseconds);

@@ -63,6 +63,7 @@ static int threads_for(const fbp_net *net, int64_t n_rows, int64_t limit)
     work *= (double)n_rows / MULTIPLY_ADDS_PER_THREAD;
     const int64_t tiles = fbp_ceil_div(n_rows, net->kernels->mr);
     limit = fbp_min(limit, tiles);
+    if (net->pace.fixed) return (int)fbp_max(1, limit);
     return (int)fbp_max(1, work < (double)limit ? (int64_t)work : limit);
 }
 

@@ -8,7 +8,8 @@
  *     barrier
  *
  * Rows do not depend on one another, nor do tiles of weights, so no thread waits inside a phase and
- * nothing is reduced across threads: the bits are the same for any number of them. One parallel
+ * nothing is reduced across threads: the bits are the same for any number of them. (With few rows for
+ * many threads, the rows phase goes layer by layer instead: form.h.) One parallel
  * region covers a chunk of steps, some milliseconds; between chunks pace.c chooses the number of
  * threads. A batch of more than FBP_CHUNK_ROWS rows runs both phases
  * once per chunk, the gradient reloaded as the accumulator.
@@ -21,6 +22,7 @@
 #include <math.h>
 
 #include "data.h"
+#include "form.h"
 #include "internal.h"
 #include "phases.h"
 #include "tasks.h"
@@ -66,34 +68,99 @@ static void prepare_step(training *t, int64_t first, int64_t rows)
     }
 }
 
-/* Forward, loss and backward for this thread's share of a chunk. */
-static void rows_phase(training *t, int64_t first, int64_t rows, int thread, int n_threads)
+/* Whether to leave the rows phase; thread 0 asks the caller. */
+static int must_stop(training *t, int thread)
+{
+    if (thread == 0 && fbp_poll_due(&t->poller)) atomic_store(&t->stop_in_rows, 1);
+    return atomic_load_explicit(&t->stop_in_rows, memory_order_relaxed);
+}
+
+static void gather_rows(training *t, int64_t first, int64_t row, int64_t n)
+{
+    const fbp_layer *input = &t->net->layers[0];
+    fbp_gather_x(t->net, &t->data->x, t->order, first + row, n,
+                 fbp_at(t->net, input->a, row * t->net->kernels->nr), input->a_stride);
+}
+
+/* z → delta, of n rows. */
+static void loss_of_rows(training *t, int64_t first, int64_t row, int64_t n, int thread)
 {
     fbp_net *net = t->net;
     const fbp_kernels *k = net->kernels;
-    const fbp_layer *input = &net->layers[0], *output = &net->layers[net->n_layers - 1];
+    const fbp_layer *output = &net->layers[net->n_layers - 1];
     fbp_scratch *scratch = &net->scratch[thread];
+    fbp_gather_y(net, t->data, t->order, first + row, n, scratch);
+    fbp_phase_mark(thread, FBP_PHASE_GATHER);
+    k->loss[net->loss](n, net->n_out,
+                       fbp_at(net, output->delta, output->column ? row : row * k->nr),
+                       output->delta_stride, scratch->y, t->data->weights ? scratch->weights : NULL,
+                       net->row_loss + row);
+    fbp_phase_mark(thread, FBP_PHASE_LOSS);
+}
+
+/* Forward, loss and backward for this thread's share of a chunk. */
+static void rows_through_layers(training *t, int64_t first, int64_t rows, int thread, int n_threads)
+{
+    fbp_net *net = t->net;
+    const int64_t mr = net->kernels->mr;
     int64_t begin, end;
-    fbp_share(fbp_ceil_div(rows, k->mr), thread, n_threads, &begin, &end);
-    for (int64_t row = begin * k->mr; row < end * k->mr; row += net->block) {
-        const int64_t padded = fbp_min(net->block, end * k->mr - row);
+    fbp_share(fbp_ceil_div(rows, mr), thread, n_threads, &begin, &end);
+    for (int64_t row = begin * mr; row < end * mr; row += net->block) {
+        const int64_t padded = fbp_min(net->block, end * mr - row);
         const int64_t n = fbp_min(padded, rows - row);
-        fbp_gather_x(net, &t->data->x, t->order, first + row, n, fbp_at(net, input->a, row * k->nr),
-                     input->a_stride);
-        fbp_gather_y(net, t->data, t->order, first + row, n, scratch);
+        gather_rows(t, first, row, n);
         fbp_phase_mark(thread, FBP_PHASE_GATHER);
         fbp_forward_block(net, row, padded);
         fbp_phase_mark(thread, FBP_PHASE_FORWARD);
-        k->loss[net->loss](n, net->n_out,
-                           fbp_at(net, output->delta, output->column ? row : row * k->nr),
-                           output->delta_stride, scratch->y,
-                           t->data->weights ? scratch->weights : NULL, net->row_loss + row);
-        fbp_phase_mark(thread, FBP_PHASE_LOSS);
+        loss_of_rows(t, first, row, n, thread);
         fbp_backward_block(net, row, padded);
         fbp_phase_mark(thread, FBP_PHASE_BACKWARD);
-        if (thread == 0 && fbp_poll_due(&t->poller)) atomic_store(&t->stop_in_rows, 1);
-        if (atomic_load_explicit(&t->stop_in_rows, memory_order_relaxed)) return;
+        if (must_stop(t, thread)) return;
     }
+}
+
+typedef void cell_fn(fbp_net *net, int l, fbp_cell cell);
+
+/* This thread's cell of one product, block by block, then the barrier. */
+static void share_product(training *t, int l, cell_fn *product, fbp_grid grid, int64_t columns,
+                          int64_t rows, int thread, int n_threads)
+{
+    fbp_net *net = t->net;
+    const fbp_kernels *k = net->kernels;
+    if (thread < grid.rows * grid.columns) {
+        int64_t begin, end;
+        fbp_cell cell = {0};
+        fbp_share(fbp_ceil_div(rows, k->mr), thread / grid.columns, grid.rows, &begin, &end);
+        fbp_share(fbp_ceil_div(columns, k->nr), thread % grid.columns, grid.columns,
+                  &cell.first_panel, &cell.end_panel);
+        for (cell.row = begin * k->mr; cell.row < end * k->mr && !must_stop(t, thread);
+             cell.row += cell.rows) {
+            cell.rows = fbp_min(net->block, end * k->mr - cell.row);
+            if (cell.first_panel < cell.end_panel) product(net, l, cell);
+        }
+    }
+    fbp_phase_mark(thread, product == fbp_forward_cell ? FBP_PHASE_FORWARD : FBP_PHASE_BACKWARD);
+    fbp_team_barrier(&t->team, n_threads);
+    fbp_phase_mark(thread, FBP_PHASE_WAIT);
+}
+
+/* The same rows, layer by layer. */
+static void layers_over_rows(training *t, int64_t first, int64_t rows, int thread, int n_threads)
+{
+    fbp_net *net = t->net;
+    int64_t begin, end;
+    fbp_share(rows, thread, n_threads, &begin, &end);
+    gather_rows(t, first, begin, end - begin);
+    fbp_team_barrier(&t->team, n_threads);
+    for (int l = 0; l < net->n_layers; l++)
+        share_product(t, l, fbp_forward_cell, net->layers[l].forward_grid, net->layers[l].fan_out,
+                      rows, thread, n_threads);
+    for (int64_t row = begin; row < end; row += net->block)
+        loss_of_rows(t, first, row, fbp_min(net->block, end - row), thread);
+    fbp_team_barrier(&t->team, n_threads);
+    for (int l = net->n_layers - 1; l > 0; l--)
+        share_product(t, l, fbp_backward_cell, net->layers[l].backward_grid, net->layers[l].fan_in,
+                      rows, thread, n_threads);
 }
 
 /* This thread's tasks over a chunk; thread 0 adds up the rows' losses. */
@@ -142,7 +209,8 @@ static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_
 {
     for (int64_t begin = 0; begin < rows; begin += FBP_CHUNK_ROWS) {
         const int64_t chunk = fbp_min(FBP_CHUNK_ROWS, rows - begin);
-        rows_phase(t, first + begin, chunk, thread, n_threads);
+        (t->net->by_layer ? layers_over_rows : rows_through_layers)(t, first + begin, chunk, thread,
+                                                                    n_threads);
         fbp_team_barrier(&t->team, n_threads);
         fbp_phase_mark(thread, FBP_PHASE_WAIT);
         if (atomic_load(&t->stop_in_rows)) return 0;
@@ -162,7 +230,10 @@ static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_
 static void train_body(void *context, int thread, int n_threads)
 {
     training *t = context;
-    if (thread == 0) fbp_plan_tasks(t->net, n_threads);
+    if (thread == 0) {
+        fbp_plan_tasks(t->net, n_threads);
+        fbp_plan_form(t->net, t->batch_rows, n_threads);
+    }
     fbp_team_barrier(&t->team, n_threads);
     for (int64_t first = t->begin; first < t->end; first += t->batch_rows) {
         const int64_t rows = fbp_min(t->batch_rows, t->end - first);
@@ -179,10 +250,11 @@ static void train_body(void *context, int thread, int n_threads)
 static fbp_status run_chunks(training *t)
 {
     fbp_net *net = t->net;
-    const int64_t tiles = fbp_ceil_div(fbp_min(t->batch_rows, FBP_CHUNK_ROWS), net->kernels->mr);
+    const int64_t most = fbp_most_threads(net, t->batch_rows);
+    const double step = fbp_step_nanoseconds(net, t->batch_rows);
     for (t->begin = 0; t->begin < t->n_order; t->begin = t->end) {
         const int64_t share = fbp_team_enter(net->n_threads);
-        const int n_threads = fbp_pace_threads(&net->pace, (int)fbp_min(share, tiles));
+        const int n_threads = fbp_pace_threads(&net->pace, (int)fbp_min(share, most), step);
         t->end = fbp_min(t->n_order, t->begin + fbp_pace_rows(&net->pace, t->batch_rows));
         const int64_t start = fbp_nanoseconds();
         fbp_team_run(n_threads, train_body, t);

@@ -22,6 +22,8 @@ class Net:
     isa: str
     n_threads: int
 
+    #: ``fixed_threads`` keeps all ``n_threads`` at work, even where fewer would be faster: for tests
+    #: and for measuring how a fit scales.
     def __init__(
         self,
         units: Sequence[int],
@@ -32,6 +34,7 @@ class Net:
         solver: str = "gradient",
         max_rows: int = 0,
         n_threads: int = 1,
+        fixed_threads: bool = False,
         isa: str | None = None,
     ) -> None: ...
     def set_weights(

@@ -218,7 +218,7 @@ cdef class Net:
         fbp_net_destroy(self.net)
 
     def __init__(self, units, activations, loss, *, dtype, solver="gradient", max_rows=0,
-                 n_threads=1, isa=None):
+                 n_threads=1, fixed_threads=False, isa=None):
         cdef fbp_spec spec
         if self.net != NULL:
             raise RuntimeError("A Net is made once.")
@@ -253,6 +253,7 @@ cdef class Net:
         spec.real = _real(self.dtype.name)
         spec.isa = _NAMES["isas"].index(self.isa)
         spec.n_threads = n_threads
+        spec.fixed_threads = fixed_threads
         spec.max_rows = max_rows
         _check(fbp_net_create(&spec, &self.net))
 

@@ -18,7 +18,7 @@ cdef extern from "fbp.h" nogil:
         int32_t n_layers
         const int64_t *units
         const int32_t *activations
-        int32_t loss, solver, real, isa, n_threads
+        int32_t loss, solver, real, isa, n_threads, fixed_threads
         int64_t max_rows
 
     ctypedef struct fbp_matrix:

@@ -266,6 +266,7 @@ class Net:
         solver: str = "gradient",
         max_rows: int = 0,
         n_threads: int = 1,
+        fixed_threads: bool = False,
         isa: str | None = None,
     ) -> None:
         self.units = [int(n) for n in units]

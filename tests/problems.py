@@ -31,7 +31,8 @@ class Problem:
     intercepts: list[np.ndarray]
 
     def net(self, net_class: type, **options: Any) -> Any:
-        """Make a net of this shape and put the weights in."""
+        """Make a net of this shape and put the weights in; its threads all work, fast or not."""
+        options.setdefault("fixed_threads", True)
         net = net_class(self.units, self.activations, self.loss, dtype=self.dtype, **options)
         net.set_weights(self.coefs, self.intercepts)
         return net

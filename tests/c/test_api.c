@@ -30,8 +30,15 @@ static void test_specs(void)
     const int64_t units[] = {5, 4, 3}, zero[] = {5, 0, 3}, negative[] = {-5, 4, 3},
                   one[] = {5, 4, 1};
     const int32_t activations[] = {FBP_ACT_TANH}, unknown[] = {FBP_N_ACTIVATIONS}, below[] = {-1};
-    const fbp_spec good = {
-        2, units, activations, FBP_LOSS_LOG_LOSS, FBP_SOLVER_ADAM, FBP_F32, FBP_ISA_REF, 2, 10};
+    const fbp_spec good = {.n_layers = 2,
+                           .units = units,
+                           .activations = activations,
+                           .loss = FBP_LOSS_LOG_LOSS,
+                           .solver = FBP_SOLVER_ADAM,
+                           .real = FBP_F32,
+                           .isa = FBP_ISA_REF,
+                           .n_threads = 2,
+                           .max_rows = 10};
     fbp_net *net = NULL;
     CHECK(fbp_net_create(&good, &net) == FBP_OK && net, "a good spec");
     fbp_net_destroy(net);

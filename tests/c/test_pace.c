@@ -17,6 +17,9 @@ static double two_cores(int n) { return n == 2 ? 400 : 800; } /* of four logical
 static int n_cores;
 static double one_core_busy(int n) { return n == n_cores && n > 1 ? 24000.0 / n : 8000.0 / n; }
 
+/* What the model may think of a step of 100 rows: right, or far too little. */
+static double step_of(machine *cost, int limit) { return limit % 2 ? 100 * cost(1) : 100; }
+
 /* Chunks until the last 30 of them ran at the lowest cost but for trials; −1: never in `most`. */
 static int settle(fbp_pace *pace, machine *cost, int limit, int most)
 {
@@ -25,7 +28,7 @@ static int settle(fbp_pace *pace, machine *cost, int limit, int most)
     for (int n = limit; n >= 1; n /= 2)
         lowest = fmin(lowest, cost(n));
     for (int chunk = 0; chunk < most; chunk++) {
-        const int n = fbp_pace_threads(pace, limit);
+        const int n = fbp_pace_threads(pace, limit, step_of(cost, limit));
         CHECK(n >= 1 && n <= limit, "%d threads of %d", n, limit);
         const int64_t rows = fbp_pace_rows(pace, 10);
         CHECK(rows >= 10 && rows % 10 == 0, "%lld rows", (long long)rows);
@@ -57,7 +60,7 @@ static void test_trials_become_rare(machine *cost, const char *name, int limit)
     fbp_pace pace = {0};
     int n_trials = 0;
     for (int chunk = 0; chunk < 20000; chunk++) {
-        const int n = fbp_pace_threads(&pace, limit);
+        const int n = fbp_pace_threads(&pace, limit, step_of(cost, limit));
         n_trials += chunk >= 10000 && pace.trial != pace.best;
         fbp_pace_report(&pace, 100, (int64_t)(cost(n) * 100));
     }
@@ -81,8 +84,13 @@ int main(void)
     }
     test_settles(two_cores, "two cores", 4);
     fbp_pace pace = {0};
-    (void)fbp_pace_threads(&pace, 4);
+    (void)fbp_pace_threads(&pace, 4, 1e6);
     fbp_pace_report(&pace, 100, 0); /* a clock that stood still */
-    CHECK(fbp_pace_threads(&pace, 4) == 4 && fbp_pace_rows(&pace, 30) > 0, "no time at all");
+    CHECK(fbp_pace_threads(&pace, 4, 1e6) == 4 && fbp_pace_rows(&pace, 30) > 0, "no time at all");
+    fbp_pace small = {0}, large = {0}, fixed = {.fixed = 1};
+    CHECK(fbp_pace_threads(&small, 64, 10e3) == 1,
+          "a step of 10 us begins on more than one thread");
+    CHECK(fbp_pace_threads(&large, 64, 1e9) == 64, "a step of a second begins on fewer threads");
+    CHECK(fbp_pace_threads(&fixed, 64, 1) == 64, "fixed, but not 64 threads");
     return check_done("pace");
 }

@@ -331,6 +331,7 @@ static inline fbp_net *net_of(const trainer *t, int isa, int n_threads, int64_t 
                            .real = p->real,
                            .isa = isa,
                            .n_threads = n_threads,
+                           .fixed_threads = 1,
                            .max_rows = max_rows};
     fbp_net *net;
     if (!CHECK(fbp_net_create(&spec, &net) == FBP_OK, "no net")) return NULL;

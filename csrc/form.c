@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * See form.h. The model, for rows through all layers on n threads: the busiest thread has ⌈tiles / n⌉
+ * tiles of rows and reads all of W and Wᵀ for them, whichever takes longer; in a grid it has its
+ * largest cell of every layer, and waits at two barriers a layer. The constants are those of a core
+ * with AVX-512: on a slower one all but the barriers take longer, which favours neither.
+ */
+#include "form.h"
+
+#define OPERATIONS_PER_NANOSECOND 100.0 /* in float32; half as many in float64 */
+#define BYTES_PER_NANOSECOND 25.0       /* from the third-level cache */
+#define BARRIER_NANOSECONDS 500.0       /* for two threads; as many again with each doubling */
+#define CLEARLY_LESS 0.8                /* the grid's activations leave the caches */
+
+fbp_grid fbp_grid_choose(int64_t n_tiles, int64_t n_panels, int n_threads)
+{
+    fbp_grid best = {1, 1};
+    int64_t least = INT64_MAX;
+    for (int64_t columns = 1; columns <= fbp_min(n_threads, n_panels); columns++) {
+        const int64_t rows = fbp_max(1, fbp_min(n_threads / columns, n_tiles));
+        const int64_t cell = fbp_ceil_div(n_tiles, rows) * fbp_ceil_div(n_panels, columns);
+        if (cell < least) {
+            least = cell;
+            best = (fbp_grid){(int32_t)rows, (int32_t)columns};
+        }
+    }
+    return best;
+}
+
+static int64_t tiles_of(const fbp_net *net, int64_t rows)
+{
+    return fbp_ceil_div(fbp_min(rows, net->chunk), net->kernels->mr);
+}
+
+static int64_t panels_of(const fbp_net *net, int64_t columns)
+{
+    return fbp_ceil_div(columns, net->kernels->nr);
+}
+
+static double operations_per_nanosecond(const fbp_net *net)
+{
+    return OPERATIONS_PER_NANOSECOND * sizeof(float) / (double)net->real_bytes;
+}
+
+double fbp_step_nanoseconds(const fbp_net *net, int64_t rows)
+{
+    double weights = 0;
+    for (int l = 0; l < net->n_layers; l++)
+        weights +=
+            (l > 0 ? 3.0 : 2.0) * (double)net->layers[l].fan_in * (double)net->layers[l].fan_out;
+    return 2 * weights * (double)rows / operations_per_nanosecond(net);
+}
+
+int64_t fbp_most_threads(const fbp_net *net, int64_t rows)
+{
+    int64_t panels = 1;
+    for (int l = 0; l < net->n_layers; l++)
+        panels = fbp_max(panels, panels_of(net, net->layers[l].fan_out));
+    return tiles_of(net, rows) * panels;
+}
+
+/* One product [tiles · MR × k] · [k × panels · NR]: its largest cell. */
+static double cell_nanoseconds(const fbp_net *net, int64_t n_tiles, int64_t n_panels, int64_t k,
+                               fbp_grid grid)
+{
+    const double cell = (double)(fbp_ceil_div(n_tiles, grid.rows) * net->kernels->mr) *
+                        (double)(fbp_ceil_div(n_panels, grid.columns) * net->kernels->nr);
+    return 2 * cell * (double)k / operations_per_nanosecond(net);
+}
+
+static double barrier_nanoseconds(int n_threads)
+{
+    double doublings = 0;
+    for (; n_threads > 1; n_threads /= 2)
+        doublings++;
+    return doublings * BARRIER_NANOSECONDS;
+}
+
+void fbp_plan_form(fbp_net *net, int64_t rows, int n_threads)
+{
+    const int64_t n_tiles = tiles_of(net, rows);
+    const int64_t most = fbp_ceil_div(n_tiles, n_threads);
+    const fbp_grid whole = {1, 1};
+    double compute = 0, bytes = 0, grid = 2 * barrier_nanoseconds(n_threads);
+    for (int l = 0; l < net->n_layers; l++) {
+        fbp_layer *layer = &net->layers[l];
+        const int64_t outputs = panels_of(net, layer->fan_out);
+        const int64_t inputs = panels_of(net, layer->fan_in);
+        layer->forward_grid = fbp_grid_choose(n_tiles, outputs, n_threads);
+        layer->backward_grid = fbp_grid_choose(n_tiles, inputs, n_threads);
+        const double n_products = l > 0 ? 2 : 1; /* the first layer has no backward data product */
+        bytes +=
+            n_products * (double)layer->fan_in * (double)layer->fan_out * (double)net->real_bytes;
+        compute += cell_nanoseconds(net, most, outputs, layer->fan_in, whole);
+        grid += barrier_nanoseconds(n_threads) * n_products +
+                cell_nanoseconds(net, n_tiles, outputs, layer->fan_in, layer->forward_grid);
+        if (l == 0) continue;
+        compute += cell_nanoseconds(net, most, inputs, layer->fan_out, whole);
+        grid += cell_nanoseconds(net, n_tiles, inputs, layer->fan_out, layer->backward_grid);
+    }
+    const double reading = bytes / BYTES_PER_NANOSECOND;
+    net->by_layer = n_threads > 1 && grid < CLEARLY_LESS * (compute > reading ? compute : reading);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The form of the rows phase: each thread carries its own rows through all layers, or all threads
+ * share each layer's product over a grid of row tiles × column panels, with a barrier per layer. The
+ * second is for few rows on many threads. The choice is computed, and changes no bit.
+ */
+#ifndef FBP_FORM_H
+#define FBP_FORM_H
+
+#include "internal.h"
+
+/* Into how many parts a product's rows and columns are cut. */
+fbp_grid fbp_grid_choose(int64_t n_tiles, int64_t n_panels, int n_threads);
+
+/* Nanoseconds of one thread's arithmetic for a step over `rows` rows, roughly. */
+double fbp_step_nanoseconds(const fbp_net *net, int64_t rows);
+
+/* The most threads that can share a step over `rows` rows. */
+int64_t fbp_most_threads(const fbp_net *net, int64_t rows);
+
+/* Choose the form and the grids for batches of `rows` rows on n_threads. */
+void fbp_plan_form(fbp_net *net, int64_t rows, int n_threads);
+
+#endif
