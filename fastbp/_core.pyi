@@ -22,7 +22,7 @@ class Net:
     isa: str
     n_threads: int
 
-    #: ``fixed_threads`` keeps all ``n_threads`` at work, even where fewer would be faster: for tests
+    #: ``fixed_threads`` keeps all ``n_threads`` at work, even where fewer would be faster, for tests
     #: and for measuring how a fit scales.
     def __init__(
         self,
