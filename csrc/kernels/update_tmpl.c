@@ -20,10 +20,10 @@ typedef struct {
 } parameter_row;
 
 /* What a strip's product prefetches: the rows of a that the next KC rows of the batch bring; and, if
- * this thread meets delta's panel for the first time in this step, those of delta, or else w and the
- * solver's state, a share with each tile. */
+ * this thread meets delta's panel for the first time in this step, those of delta, or else w, the
+ * solver's state and Wᵀ, a share with each tile. */
 typedef struct {
-    const real *state[1 + FBP_MAX_MOMENTS];
+    const real *state[2 + FBP_MAX_MOMENTS];
     int64_t bytes; /* of each */
     int64_t n_state, n_tiles, tile, strip_tiles;
 } strip_ahead;
@@ -35,6 +35,10 @@ static inline strip_ahead plan_ahead(const fbp_strip *s, int64_t first, int64_t 
     p.state[p.n_state++] = (const real *)s->w + first;
     for (int m = 0; m < FBP_MAX_MOMENTS; m++)
         if (s->mw[m]) p.state[p.n_state++] = (const real *)s->mw[m] + first;
+    if (s->wt) {
+        const int64_t q = s->i0 / NR, ldt = fbp_panel_width(s->fan_in, q, VF_LANES, NR);
+        p.state[p.n_state++] = (const real *)s->wt + q * NR * s->fan_out + s->panel * NR * ldt;
+    }
     p.n_tiles = p.strip_tiles * fbp_ceil_div(s->rows, KC);
     return p;
 }
