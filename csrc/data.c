@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+#define BEYOND_FLOAT 0x1.fffffe0000001p127 /* the double next to the largest float */
+
 static int csr_is_valid(const fbp_matrix *x)
 {
     if ((x->index_bits != 32 && x->index_bits != 64) || !x->indices) return 0;
@@ -30,6 +32,20 @@ int fbp_matrix_is_valid(const fbp_matrix *x, int64_t n_cols)
         return 0;
     if (x->indptr) return csr_is_valid(x);
     return x->ld >= x->n_cols && (x->data || x->n_rows == 0);
+}
+
+int fbp_rows_are_within(const fbp_matrix *x, int isa, int real, int64_t first, int64_t rows)
+{
+    const int narrowed = x->real == FBP_F64 && real == FBP_F32;
+    const double bound = narrowed ? BEYOND_FLOAT : INFINITY;
+    const size_t bytes = x->real == FBP_F32 ? sizeof(float) : sizeof(double);
+    const fbp_kernels *k = fbp_kernels_find(isa, x->real);
+    const char *row = (const char *)x->data + (size_t)(first * x->ld) * bytes;
+    if (x->ld == x->n_cols) return k->within(rows * x->n_cols, row, bound);
+    int within = 1;
+    for (int64_t r = 0; r < rows; r++, row += (size_t)x->ld * bytes)
+        within &= k->within(x->n_cols, row, bound);
+    return within;
 }
 
 int fbp_order_is_valid(const int64_t *order, int64_t n_order, int64_t n_rows)

@@ -11,6 +11,9 @@
 /* Whether x has n_cols columns and, for CSR, indices that stay inside. */
 int fbp_matrix_is_valid(const fbp_matrix *x, int64_t n_cols);
 
+/* Whether some rows of dense x hold finite numbers only, and such as a net's type can hold. */
+int fbp_rows_are_within(const fbp_matrix *x, int isa, int real, int64_t first, int64_t rows);
+
 /* Whether order names existing rows. */
 int fbp_order_is_valid(const int64_t *order, int64_t n_order, int64_t n_rows);
 

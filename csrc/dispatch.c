@@ -69,7 +69,7 @@ static int has_avx512(void) { return 0; }
 
 static int has_ref(void) { return 1; }
 
-int fbp_isa_available(int isa)
+static int probe(int isa)
 {
     switch (isa) {
 #define FBP_ISA(NAME, name) \
@@ -79,6 +79,20 @@ int fbp_isa_available(int isa)
     default:
         return 0;
     }
+}
+
+/* Asked once per family: under a hypervisor, one cpuid instruction costs tens of microseconds. */
+int fbp_isa_available(int isa)
+{
+    enum { UNKNOWN, NO, YES };
+    static atomic_int answers[FBP_N_ISAS];
+    if (isa < 0 || isa >= FBP_N_ISAS) return 0;
+    int answer = atomic_load_explicit(&answers[isa], memory_order_relaxed);
+    if (answer == UNKNOWN) {
+        answer = probe(isa) ? YES : NO;
+        atomic_store_explicit(&answers[isa], answer, memory_order_relaxed);
+    }
+    return answer == YES;
 }
 
 int fbp_isa_best(void)

@@ -73,6 +73,7 @@ typedef struct {
     int32_t n_threads;          /* threads to use at most; ≥ 1 */
     int32_t fixed_threads; /* non-zero: as many where they find work, even if fewer are faster */
     int64_t max_rows;      /* rows of the largest batch; 0: the net only predicts */
+    int64_t predict_rows;  /* most rows of a prediction, to save memory; 0: not known */
 } fbp_spec;
 
 /** A matrix of samples: dense, or CSR when indptr is set. Borrowed, read only.
@@ -199,18 +200,54 @@ fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, i
 fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step *step, double *loss,
                              void *grad);
 
+/** How to predict, or'ed: z of the last layer without the loss's link; refuse x that holds what is
+ *  not finite, or not so in the net's type. */
+enum { FBP_PREDICT_RAW = 1, FBP_PREDICT_STRICT = 2 };
+
 /** Predict.
  *  x      the samples
- *  raw    non-zero: z of the last layer, without the loss's link
+ *  flags  FBP_PREDICT_RAW, FBP_PREDICT_STRICT (dense x only), or 0
  *  poll, poll_context  as in fbp_step
  *  out_real  fbp_real of out
  *  out    [x.n_rows × n_out], row-major, contiguous
  *  Threads  one team of at most spec.n_threads; one caller at a time per net
  *  Memory   none allocated
  *  Numerics a row's bits do not depend on the other rows, nor on the number of threads
- *  Returns  FBP_OK | FBP_EINVAL | FBP_ESTOPPED (out is then partly written) */
-fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int raw, fbp_poll_fn poll,
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_ESTOPPED | FBP_ENONFINITE (out is then partly written) */
+fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn poll,
                        void *poll_context, int32_t out_real, void *out);
+
+/** A network that is its caller's arrays. */
+typedef struct {
+    fbp_spec spec;                 /* solver, n_threads and max_rows are not looked at, but valid */
+    const void *const *coefs;      /* [n_layers] real [fan_in × fan_out], row-major */
+    const void *const *intercepts; /* [n_layers] real [fan_out] */
+} fbp_model;
+
+/** Whether all of a model's parameters are finite.
+ *  model  borrowed for the call
+ *  Threads  any
+ *  Memory   none allocated
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_ENOMEM (sizes that overflow) | FBP_EISA | FBP_ENONFINITE */
+fbp_status fbp_model_check(const fbp_model *model);
+
+/** Bytes of scratch that fbp_predict_rows wants.
+ *  Threads  any · Memory none allocated · Returns the bytes; 0 for a model that it refuses */
+size_t fbp_predict_rows_bytes(const fbp_model *model);
+
+/** Predict for a few rows without a net: parameters are read where they are, and nothing is packed,
+ *  which is quicker than a net up to some tens of rows. FBP_ENONFINITE tells of parameters, too.
+ *  model  borrowed for the call
+ *  x      the samples, dense
+ *  flags  FBP_PREDICT_RAW or 0; FBP_PREDICT_STRICT is implied
+ *  scratch  fbp_predict_rows_bytes(model), of any alignment
+ *  out_real, out  as for fbp_predict
+ *  Threads  any, each with its own scratch and out
+ *  Memory   none allocated
+ *  Numerics the bits of fbp_predict
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_ENOMEM | FBP_EISA | FBP_ENONFINITE (out: partly written) */
+fbp_status fbp_predict_rows(const fbp_model *model, const fbp_matrix *x, int flags, void *scratch,
+                            int32_t out_real, void *out);
 
 /** Whether this build and this CPU and operating system can run a kernel family.
  *  Threads any · Memory none allocated · Returns 1 or 0 */

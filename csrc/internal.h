@@ -76,6 +76,13 @@ typedef void fbp_gather_fn(const fbp_matrix *x, const int64_t *order, int64_t fi
 /* Panels (or a vector, n = 1) into row-major out. */
 typedef void fbp_scatter_fn(int64_t rows, int64_t n, const void *z, int64_t stride, void *out);
 
+/* out = a · W + b for a few rows, all row-major, W and b as the user has them; a row of out has room up
+ * to whole vectors. */
+typedef void fbp_rows_fn(int64_t rows, int64_t fan_out, int64_t fan_in, const void *a, int64_t lda,
+                         const void *w, const void *b, void *out, int64_t ldo);
+/* act of n values in place, up to whole vectors. */
+typedef void fbp_activate_fn(int64_t n, void *z);
+
 /* One kernel family for one real type: numbers and pointers. */
 typedef struct {
     int lanes, mr, nr;
@@ -86,6 +93,9 @@ typedef struct {
     fbp_link_fn *link[FBP_N_LOSSES];
     fbp_gather_fn *gather_dense[2], *gather_csr[2]; /* by fbp_real of x */
     fbp_scatter_fn *scatter[2];                     /* by fbp_real of out */
+    fbp_rows_fn *rows, *rows_column;
+    fbp_activate_fn *activate[FBP_N_ACTIVATIONS];
+    int (*within)(int64_t n, const void *x, double bound); /* whether every |x| < bound */
     void (*pack)(int64_t fan_in, int64_t fan_out, const void *coef, void *w, void *wt);
     void (*unpack)(int64_t fan_in, int64_t fan_out, const void *w, void *coef);
     void (*math[4])(int64_t n, const void *x, void *y); /* exp, log, tanh, logistic; for tests */
@@ -133,7 +143,7 @@ typedef struct {
 
 struct fbp_net {
     const fbp_kernels *kernels;
-    int real, loss, solver, n_layers, n_threads, n_moments;
+    int real, isa, loss, solver, n_layers, n_threads, n_moments;
     size_t real_bytes;
     int64_t n_in, n_out, y_step;    /* y_step: reals per row of gathered targets */
     int64_t max_rows, chunk, block; /* rows: of a batch, held at once, carried by a thread */
@@ -169,6 +179,10 @@ static inline int64_t fbp_panel_width(int64_t n, int64_t p, int lanes, int nr)
 {
     return fbp_min(nr, fbp_round_up(n - p * nr, lanes));
 }
+
+/* Whether a spec makes sense, and whether its sizes can be reckoned with. */
+int fbp_spec_is_valid(const fbp_spec *spec);
+int fbp_sizes_fit(const fbp_spec *spec);
 
 /* A cell of one product: rows row … row + rows − 1 of the chunk (whole tiles), some column panels. */
 typedef struct {

@@ -15,9 +15,11 @@
 #define BLOCK_ROWS_MAX 128
 #define LONGEST_TRAINING 100000000 /* steps */
 
-static int spec_is_valid(const fbp_spec *s)
+int fbp_spec_is_valid(const fbp_spec *s)
 {
-    if (!s || s->n_layers < 1 || !s->units || s->n_threads < 1 || s->max_rows < 0) return 0;
+    if (!s || s->n_layers < 1 || !s->units || s->n_threads < 1 || s->max_rows < 0 ||
+        s->predict_rows < 0)
+        return 0;
     if (s->loss < 0 || s->loss >= FBP_N_LOSSES || s->solver < 0 || s->solver >= FBP_N_SOLVERS)
         return 0;
     if ((s->real != FBP_F32 && s->real != FBP_F64) || (s->n_layers > 1 && !s->activations))
@@ -30,7 +32,7 @@ static int spec_is_valid(const fbp_spec *s)
 }
 
 /* Sizes stay below 2⁴⁰, so that their sums and roundings cannot overflow; products are checked. */
-static int sizes_fit(const fbp_spec *s)
+int fbp_sizes_fit(const fbp_spec *s)
 {
     const int64_t limit = INT64_C(1) << 40;
     for (int l = 0; l <= s->n_layers; l++)
@@ -120,6 +122,8 @@ static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
     const int64_t mr = net->kernels->mr;
     const int64_t rows = BLOCK_BYTES / (widest * (int64_t)net->real_bytes) / mr * mr;
     net->block = fbp_min(BLOCK_ROWS_MAX, fbp_max(4 * mr, rows));
+    if (spec->max_rows == 0 && spec->predict_rows > 0 && spec->predict_rows < net->block)
+        net->block = fbp_round_up(spec->predict_rows, mr);
     net->layers = fbp_arena_take(arena, net->n_layers, sizeof(fbp_layer));
     net->n_tasks = net->n_panels = 0;
     for (int l = 0; l < net->n_layers; l++) {
@@ -157,6 +161,7 @@ static void fill_in(fbp_net *net, const fbp_spec *spec, const fbp_kernels *kerne
 {
     net->kernels = kernels;
     net->real = spec->real;
+    net->isa = spec->isa;
     net->real_bytes = spec->real == FBP_F32 ? sizeof(float) : sizeof(double);
     net->loss = spec->loss;
     net->solver = spec->solver;
@@ -176,10 +181,10 @@ fbp_status fbp_net_create(const fbp_spec *spec, fbp_net **out)
 {
     if (!out) return FBP_EINVAL;
     *out = NULL;
-    if (!spec_is_valid(spec)) return FBP_EINVAL;
+    if (!fbp_spec_is_valid(spec)) return FBP_EINVAL;
     const fbp_kernels *kernels = fbp_kernels_find(spec->isa, spec->real);
     if (!kernels) return FBP_EISA;
-    if (!sizes_fit(spec)) return FBP_ENOMEM;
+    if (!fbp_sizes_fit(spec)) return FBP_ENOMEM;
     fbp_net plan = {0};
     fbp_arena arena = {0};
     fill_in(&plan, spec, kernels);

@@ -10,10 +10,10 @@
 typedef struct {
     fbp_net *net;
     const fbp_matrix *x;
-    int raw, out_real;
+    int flags, out_real;
     char *out;
     fbp_poller poller;
-    atomic_int stop;
+    atomic_int stop; /* fbp_status: why, or FBP_OK */
 } prediction;
 
 /* z of the block's last layer, in one of the thread's buffers; a vector for a column. */
@@ -42,12 +42,15 @@ static void predict_body(void *context, int thread, int n_threads)
     for (int64_t row = begin * k->mr; row < end * k->mr; row += net->block) {
         const int64_t padded = fbp_min(net->block, end * k->mr - row);
         const int64_t n = fbp_min(padded, p->x->n_rows - row);
+        if ((p->flags & FBP_PREDICT_STRICT) &&
+            !fbp_rows_are_within(p->x, net->isa, net->real, row, n))
+            atomic_store(&p->stop, FBP_ENONFINITE);
         fbp_gather_x(net, p->x, NULL, row, n, scratch->panels[0], scratch->stride);
         void *z = forward_scratch(net, scratch, padded);
-        if (!p->raw) k->link[net->loss](n, net->n_out, z, scratch->stride);
+        if (!(p->flags & FBP_PREDICT_RAW)) k->link[net->loss](n, net->n_out, z, scratch->stride);
         k->scatter[p->out_real](n, net->n_out, z, scratch->stride,
                                 p->out + (size_t)row * row_bytes);
-        if (thread == 0 && fbp_poll_due(&p->poller)) atomic_store(&p->stop, 1);
+        if (thread == 0 && fbp_poll_due(&p->poller)) atomic_store(&p->stop, FBP_ESTOPPED);
         if (atomic_load_explicit(&p->stop, memory_order_relaxed)) return;
     }
 }
@@ -67,16 +70,17 @@ static int threads_for(const fbp_net *net, int64_t n_rows, int64_t limit)
     return (int)fbp_max(1, work < (double)limit ? (int64_t)work : limit);
 }
 
-fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int raw, fbp_poll_fn poll,
+fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn poll,
                        void *poll_context, int32_t out_real, void *out)
 {
     if (!net || !fbp_matrix_is_valid(x, net->n_in) ||
-        (out_real != FBP_F32 && out_real != FBP_F64) || (!out && x->n_rows > 0))
+        (out_real != FBP_F32 && out_real != FBP_F64) || (!out && x->n_rows > 0) ||
+        ((flags & FBP_PREDICT_STRICT) && x->indptr))
         return FBP_EINVAL;
     prediction p = {
         .net = net,
         .x = x,
-        .raw = raw,
+        .flags = flags,
         .out_real = out_real,
         .out = out,
         .poller = fbp_poller_start(poll, poll_context),
@@ -86,5 +90,5 @@ fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int raw, fbp_poll_fn p
     fbp_team_run(threads_for(net, x->n_rows, share), predict_body, &p);
     fbp_team_leave();
     fbp_fpenv_leave(fpenv);
-    return atomic_load(&p.stop) ? FBP_ESTOPPED : FBP_OK;
+    return (fbp_status)atomic_load(&p.stop);
 }

@@ -286,7 +286,7 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
             dtype=weights.dtype,
             solver=solver,
             max_rows=max_rows,
-            n_threads=thread_limit(self.n_jobs),
+            n_threads=self._thread_limit(),
         )
         net.set_weights(*weights)
         return net
@@ -300,17 +300,38 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
         )
 
     def _outputs(self, X: Any, *, raw: bool = False, as_computed: bool = False) -> Array:
-        """Return the outputs for validated samples: [n × n_outputs].
+        """Return the outputs for samples, once validated: [n × n_outputs].
 
         They are float64 (float32 for float32 X), or in the compute type. With ``raw``, they are
         what the last layer gives before its link.
         """
+        fitted = vars(self)
+        if "coefs_" in fitted and fitted.get("feature_names_in_") is None:
+            # What would pass every check as it is needs none of the general ones.
+            outputs = _core.predict_plain(
+                X,
+                fitted["coefs_"],
+                self.intercepts_,
+                self.n_features_in_,
+                self.n_outputs_,
+                self._hidden_activation,
+                LOSSES[self.out_activation_],
+                raw,
+                as_computed,
+                self._thread_limit,
+            )
+            if outputs is not None:
+                return outputs
+        X = self._check_X(X)
         weights = check_weights(self.coefs_, self.intercepts_, self.n_features_in_, self.n_outputs_)
         result = "float32" if X.dtype == np.float32 else "float64"
         net = self._make_net(weights)
         return net.predict(
             core_rows(X, weights.dtype), raw=raw, dtype=weights.dtype if as_computed else result
         )
+
+    def _thread_limit(self) -> int:
+        return thread_limit(self.n_jobs)
 
     def _check_solver(self) -> bool:
         if self.solver == "lbfgs":

@@ -289,7 +289,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
             If X is not valid, or ``coefs_`` or ``intercepts_`` were changed to what is not.
         """
         model = self._snapshot()
-        codes = model._codes(model._outputs(model._check_X(X), as_computed=True))
+        codes = model._codes(model._outputs(X, as_computed=True))
         if not model._multilabel:
             return model.classes_[codes]
         return sp.csr_matrix(codes) if model._sparse_labels else codes
@@ -314,7 +314,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
             If X is not valid, or ``coefs_`` or ``intercepts_`` were changed to what is not.
         """
         model = self._snapshot()
-        return model._probabilities(model._check_X(X))
+        return model._probabilities(X)
 
     def predict_log_proba(self, X: Any) -> Array:
         """Predict the logarithms of the probabilities of the classes.
@@ -335,13 +335,12 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
             If X is not valid, or ``coefs_`` or ``intercepts_`` were changed to what is not.
         """
         model = self._snapshot()
-        X = model._check_X(X)
         probabilities = model._probabilities(X)
         rounded_to_zero = probabilities < np.finfo(probabilities.dtype).tiny
         log_p = np.log(probabilities, where=~rounded_to_zero, out=np.empty_like(probabilities))
         rows = rounded_to_zero.any(axis=1)
         if rows.any():
-            exact = model._log_link(model._outputs(X[rows], raw=True))
+            exact = model._log_link(model._outputs(model._check_X(X)[rows], raw=True))
             log_p[rounded_to_zero] = exact[rounded_to_zero[rows]]
         return log_p
 
@@ -351,7 +350,10 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
             return outputs
         if len(self.classes_) == 1:
             return np.ones_like(outputs)
-        return np.hstack([1 - outputs, outputs])
+        both = np.empty((len(outputs), 2), outputs.dtype)
+        np.subtract(1, outputs[:, 0], out=both[:, 0])
+        both[:, 1] = outputs[:, 0]
+        return both
 
     def _log_link(self, z: Array) -> Array:
         """Return the logarithms of the probabilities from what the last layer gives."""

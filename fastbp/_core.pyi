@@ -78,6 +78,26 @@ class Net:
         poll: Callable[[], bool] | None = None,
     ) -> NDArray[Any]: ...
 
+def predict_plain(
+    X: Any,
+    coefs: Any,
+    intercepts: Any,
+    n_in: Any,
+    n_out: Any,
+    activation: str,
+    loss: str,
+    raw: bool,
+    as_computed: bool,
+    thread_limit: Callable[[], int],
+    /,
+) -> NDArray[Any] | None:
+    """Predict from a model's own arrays, as `Net.predict` would, without a `Net`.
+
+    None means: something is not plainly well-formed, or not finite. Whoever looks closer finds what
+    to convert, or to say. The result is float32 for float32 X, otherwise float64, or with
+    ``as_computed`` of the weights' type.
+    """
+
 def available_isas() -> list[str]: ...
 def default_isa() -> str: ...
 def max_threads() -> int: ...

@@ -6,8 +6,9 @@ from libc.stdint cimport int32_t, int64_t
 
 cdef extern from "fbp.h" nogil:
     ctypedef int fbp_status
-    int FBP_OK, FBP_EINVAL, FBP_ENOMEM, FBP_EISA, FBP_ESTOPPED
+    int FBP_OK, FBP_EINVAL, FBP_ENOMEM, FBP_EISA, FBP_ENONFINITE, FBP_ESTOPPED
     int FBP_F32, FBP_F64
+    int FBP_PREDICT_RAW, FBP_PREDICT_STRICT
     int FBP_N_ACTIVATIONS, FBP_N_LOSSES, FBP_N_SOLVERS, FBP_N_ISAS
 
     ctypedef struct fbp_net:
@@ -19,7 +20,7 @@ cdef extern from "fbp.h" nogil:
         const int64_t *units
         const int32_t *activations
         int32_t loss, solver, real, isa, n_threads, fixed_threads
-        int64_t max_rows
+        int64_t max_rows, predict_rows
 
     ctypedef struct fbp_matrix:
         int64_t n_rows, n_cols
@@ -39,6 +40,11 @@ cdef extern from "fbp.h" nogil:
         fbp_poll_fn poll
         void *poll_context
 
+    ctypedef struct fbp_model:
+        fbp_spec spec
+        const void *const *coefs
+        const void *const *intercepts
+
     ctypedef struct fbp_progress:
         double loss_sum
         int64_t n_rows, n_steps
@@ -57,8 +63,12 @@ cdef extern from "fbp.h" nogil:
                          int64_t batch_rows, const fbp_step *step, fbp_progress *progress)
     fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step *step,
                                  double *loss, void *grad)
-    fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int raw, fbp_poll_fn poll,
+    fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn poll,
                            void *poll_context, int32_t out_real, void *out)
+    fbp_status fbp_model_check(const fbp_model *model)
+    size_t fbp_predict_rows_bytes(const fbp_model *model)
+    fbp_status fbp_predict_rows(const fbp_model *model, const fbp_matrix *x, int flags,
+                                void *scratch, int32_t out_real, void *out)
     int fbp_isa_available(int isa)
     int fbp_isa_best()
     const char *fbp_activation_name(int id)

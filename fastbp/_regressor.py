@@ -292,8 +292,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         ValueError
             If X is not valid, or ``coefs_`` or ``intercepts_`` were changed to what is not.
         """
-        model = self._snapshot()
-        outputs = model._outputs(model._check_X(X))
+        outputs = self._snapshot()._outputs(X)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
     def _validate_params(self) -> None:

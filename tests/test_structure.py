@@ -28,7 +28,7 @@ LAYERS = [
     {"internal"},
     {"arena", "rng", "team", "phases", "dispatch", "data", "tasks", "form", "net"},
     {"forward", "backward"},
-    {"train", "predict"},
+    {"train", "predict", "rows"},
 ]
 LAYER = {stem: number for number, layer in enumerate(LAYERS) for stem in layer}
 # What the core may know of the families: target macros and the floating-point environment.

@@ -69,6 +69,15 @@
 #include "layout_tmpl.c"
 #include "loss_tmpl.c"
 #include "softmax_tmpl.c"
+#include "rows_tmpl.c"
+
+#define FBP_ACTIVATION(NAME, name, cheap)                       \
+    static void KERNEL(activate_##name)(int64_t n, void *z)     \
+    {                                                           \
+        for (real *p = z, *end = p + n; p < end; p += VF_LANES) \
+            vf_store(p, name##_forward(vf_load(p)));            \
+    }
+#include "registry.def"
 
 /* The registry's rows, each compiled into the products' epilogues. */
 
@@ -187,6 +196,14 @@ static const fbp_kernels KERNEL(table) = {
     .gather_dense = {KERNEL(gather_dense_f32), KERNEL(gather_dense_f64)},
     .gather_csr = {KERNEL(gather_csr_f32), KERNEL(gather_csr_f64)},
     .scatter = {KERNEL(scatter_f32), KERNEL(scatter_f64)},
+    .rows = KERNEL(rows),
+    .rows_column = KERNEL(rows_column),
+    .activate =
+        {
+#define FBP_ACTIVATION(NAME, name, cheap) KERNEL(activate_##name),
+#include "registry.def"
+        },
+    .within = KERNEL(within),
     .pack = KERNEL(pack),
     .unpack = KERNEL(unpack),
     .math = {KERNEL(math_exp), KERNEL(math_log), KERNEL(math_tanh), KERNEL(math_logistic)},
