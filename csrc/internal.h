@@ -77,9 +77,11 @@ typedef void fbp_gather_fn(const fbp_matrix *x, const int64_t *order, int64_t fi
 typedef void fbp_scatter_fn(int64_t rows, int64_t n, const void *z, int64_t stride, void *out);
 
 /* out = a · W + b for a few rows, all row-major, W and b as the user has them; a row of out has room up
- * to whole vectors. */
-typedef void fbp_rows_fn(int64_t rows, int64_t fan_out, int64_t fan_in, const void *a, int64_t lda,
-                         const void *w, const void *b, void *out, int64_t ldo);
+ * to whole vectors. k rows of W at a time: from +0 if first, else from out; b ends it, NULL does not. */
+typedef void fbp_rows_fn(int64_t rows, int64_t fan_out, int64_t k, const void *a, int64_t lda,
+                         const void *w, int first, const void *b, void *out, int64_t ldo);
+typedef void fbp_rows_column_fn(int64_t rows, int64_t fan_in, const void *a, int64_t lda,
+                                const void *w, const void *b, void *out, int64_t ldo);
 /* act of n values in place, up to whole vectors. */
 typedef void fbp_activate_fn(int64_t n, void *z);
 
@@ -93,7 +95,8 @@ typedef struct {
     fbp_link_fn *link[FBP_N_LOSSES];
     fbp_gather_fn *gather_dense[2], *gather_csr[2]; /* by fbp_real of x */
     fbp_scatter_fn *scatter[2];                     /* by fbp_real of out */
-    fbp_rows_fn *rows, *rows_column;
+    fbp_rows_fn *rows;
+    fbp_rows_column_fn *rows_column;
     fbp_activate_fn *activate[FBP_N_ACTIVATIONS];
     int (*within)(int64_t n, const void *x, double bound); /* whether every |x| < bound */
     void (*pack)(int64_t fan_in, int64_t fan_out, const void *coef, void *w, void *wt);

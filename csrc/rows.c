@@ -10,6 +10,8 @@
 #include "internal.h"
 #include "isa/fpenv.h"
 
+#define PART_BYTES 16384 /* of W, in L1 */
+
 static int64_t widest_layer(const fbp_spec *spec)
 {
     int64_t widest = 1;
@@ -78,24 +80,45 @@ static const void *row_inputs(const fbp_matrix *x, const fbp_spec *spec, const f
     return buffer;
 }
 
-/* A group of rows through every layer; z of the last one is returned, ld apart. */
-static char *forward_rows(const fbp_model *model, const fbp_kernels *k, int64_t rows, const void *a,
-                          int64_t lda, char *const buffers[2], int64_t ld)
+/* One layer for a group of rows. Unless W was checked for an earlier group, it is checked a part at a
+ * time, each multiplied by while it is in L1: W comes through the caches once. */
+static int forward_layer(const fbp_kernels *k, const fbp_model *model, int l, int checked,
+                         int64_t rows, const char *a, int64_t lda, char *z, int64_t ld)
 {
     const fbp_spec *spec = &model->spec;
-    for (int l = 0; l < spec->n_layers; l++) {
-        const int64_t fan_in = spec->units[l], fan_out = spec->units[l + 1];
-        const int last = l + 1 == spec->n_layers;
-        char *z = buffers[(l + 1) % 2];
-        (last && fan_out == 1 ? k->rows_column : k->rows)(
-            rows, fan_out, fan_in, a, lda, model->coefs[l], model->intercepts[l], z, ld);
-        if (last) return z;
-        for (int64_t r = 0; r < rows; r++)
-            k->activate[spec->activations[l]](fan_out, z + (size_t)(r * ld) * bytes_of(spec));
-        a = z;
-        lda = ld;
+    const int64_t fan_in = spec->units[l], fan_out = spec->units[l + 1];
+    const int64_t bytes = (int64_t)bytes_of(spec);
+    const char *w = model->coefs[l];
+    const void *b = model->intercepts[l];
+    if (!checked && !k->within(fan_out, b, INFINITY)) return 0;
+    if (l + 1 == spec->n_layers && fan_out == 1) {
+        if (!checked && !k->within(fan_in, w, INFINITY)) return 0;
+        k->rows_column(rows, fan_in, a, lda, w, b, z, ld);
+        return 1;
     }
-    return NULL;
+    const int64_t part = checked ? fan_in : fbp_max(16, PART_BYTES / (fan_out * bytes));
+    for (int64_t i = 0; i < fan_in; i += part, a += part * bytes, w += part * fan_out * bytes) {
+        const int64_t n = fbp_min(part, fan_in - i);
+        if (!checked && !k->within(n * fan_out, w, INFINITY)) return 0;
+        k->rows(rows, fan_out, n, a, lda, w, i == 0, i + n == fan_in ? b : NULL, z, ld);
+    }
+    return 1;
+}
+
+/* A group of rows through every layer; z of the last one is returned, ld apart, or NULL if a
+ * parameter is not finite. */
+static char *forward_rows(const fbp_model *model, const fbp_kernels *k, int checked, int64_t rows,
+                          const void *a, int64_t lda, char *const buffers[2], int64_t ld)
+{
+    const fbp_spec *spec = &model->spec;
+    for (int l = 0;; l++, a = buffers[l % 2], lda = ld) {
+        char *z = buffers[(l + 1) % 2];
+        if (!forward_layer(k, model, l, checked, rows, a, lda, z, ld)) return NULL;
+        if (l + 1 == spec->n_layers) return z;
+        for (int64_t r = 0; r < rows; r++)
+            k->activate[spec->activations[l]](spec->units[l + 1],
+                                              z + (size_t)(r * ld) * bytes_of(spec));
+    }
 }
 
 static fbp_status predict_rows(const fbp_model *model, const fbp_kernels *k, const fbp_matrix *x,
@@ -110,7 +133,8 @@ static fbp_status predict_rows(const fbp_model *model, const fbp_kernels *k, con
         if (!fbp_rows_are_within(x, spec->isa, spec->real, first, rows)) return FBP_ENONFINITE;
         int64_t lda = ld;
         const void *a = row_inputs(x, spec, k, first, rows, buffers[0], &lda);
-        char *z = forward_rows(model, k, rows, a, lda, buffers, ld);
+        char *z = forward_rows(model, k, first > 0, rows, a, lda, buffers, ld);
+        if (!z) return FBP_ENONFINITE;
         for (int64_t r = 0; r < rows; r++, z += (size_t)ld * bytes_of(spec)) {
             if (!(flags & FBP_PREDICT_RAW)) k->link[spec->loss](1, n_out, z, k->nr);
             k->scatter[out_real](1, n_out, z, k->nr,
@@ -129,7 +153,6 @@ fbp_status fbp_predict_rows(const fbp_model *model, const fbp_matrix *x, int fla
     if (!fbp_matrix_is_valid(x, model->spec.units[0]) || x->indptr || !scratch ||
         (out_real != FBP_F32 && out_real != FBP_F64) || (!out && x->n_rows > 0))
         return FBP_EINVAL;
-    if (!parameters_are_finite(model, k)) return FBP_ENONFINITE;
     const uint64_t fpenv = fbp_fpenv_enter();
     const fbp_status done = predict_rows(model, k, x, flags, scratch, out_real, out);
     fbp_fpenv_leave(fpenv);

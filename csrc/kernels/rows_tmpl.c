@@ -4,6 +4,7 @@
  *
  *     out[rows × O] = a[rows × I] · W[I × O] + b[O]
  *
+ * over all of I, or over a part of it: without `first` it goes on from out, without b it does not end.
  * Packing W costs more than multiplying a few rows by it. Each element is the same accumulation as in
  * the packed products (gemm_tmpl.c, column_tmpl.c): same bits. a and out are row-major; a row of out
  * has room up to whole vectors, and what lands beyond O is not read. Nothing beyond W, a and b is.
@@ -56,47 +57,47 @@ static ALWAYS_INLINE void rows_tile(const int nr, const int nv, int64_t k, const
 }
 
 /* Fewer columns than lanes: one vector, whose upper lanes go their own way unread. */
-static ALWAYS_INLINE void rows_narrow(const int nr, int64_t fan_out, int64_t fan_in, const real *a,
-                                      int64_t lda, const real *w, const real *b, real *out,
-                                      int64_t ldo)
+static ALWAYS_INLINE void rows_narrow(const int nr, int64_t fan_out, int64_t k, const real *a,
+                                      int64_t lda, const real *w, int first, const real *b,
+                                      real *out, int64_t ldo)
 {
     vf acc[MR];
-    const vf bias = load_tail(b, fan_out);
+    const vf bias = b ? load_tail(b, fan_out) : vf_set1(0);
     UNROLL
     for (int r = 0; r < nr; r++)
-        acc[r] = vf_set1(0);
-    for (int64_t i = 0; i < fan_in; i++) {
-        const vf wv = load_tail(w + i * fan_out, (fan_in - i) * fan_out);
+        acc[r] = first ? vf_set1(0) : vf_load(out + r * ldo);
+    for (int64_t i = 0; i < k; i++) {
+        const vf wv = load_tail(w + i * fan_out, (k - i) * fan_out);
         UNROLL
         for (int r = 0; r < nr; r++)
             acc[r] = vf_fma(vf_set1(a[r * lda + i]), wv, acc[r]);
     }
     UNROLL
     for (int r = 0; r < nr; r++)
-        vf_store(out + r * ldo, vf_add(acc[r], bias));
+        vf_store(out + r * ldo, b ? vf_add(acc[r], bias) : acc[r]);
 }
 
-#define ROWS_CASE(count)                                                                    \
-    case count:                                                                             \
-        if ((count) <= max_nv)                                                              \
-            rows_tile(nr, count, k, a + i, lda, w + i * fan_out + j, fan_out, last, i == 0, \
-                      ends ? b + j : NULL, out + j, ldo);                                   \
+#define ROWS_CASE(count)                                                            \
+    case count:                                                                     \
+        if ((count) <= max_nv)                                                      \
+            rows_tile(nr, count, k, a + i, lda, w + i * fan_out + j, fan_out, last, \
+                      first && i == 0, ends ? b + j : NULL, out + j, ldo);          \
         break;
 
 /* nr rows, max_nv vectors of columns at a time. No tile but the first begins with a vector that is
  * moved back: it would go on from sums that its neighbour has finished. */
 static ALWAYS_INLINE void rows_product(const int nr, const int max_nv, int64_t fan_out,
                                        int64_t fan_in, const real *a, int64_t lda, const real *w,
-                                       const real *b, real *out, int64_t ldo)
+                                       int first, const real *b, real *out, int64_t ldo)
 {
     if (fan_out < VF_LANES) {
-        rows_narrow(nr, fan_out, fan_in, a, lda, w, b, out, ldo);
+        rows_narrow(nr, fan_out, fan_in, a, lda, w, first, b, out, ldo);
         return;
     }
     const int64_t block = fan_out <= max_nv * VF_LANES ? fan_in : ROWS_K;
     for (int64_t i = 0; i < fan_in; i += block) {
         const int64_t k = fbp_min(block, fan_in - i);
-        const int ends = i + k == fan_in;
+        const int ends = b && i + k == fan_in;
         int64_t nv = 0;
         for (int64_t j = 0; j < fan_out; j += nv * VF_LANES) {
             const int64_t left = fan_out - j;
@@ -117,23 +118,25 @@ static ALWAYS_INLINE void rows_product(const int nr, const int max_nv, int64_t f
     }
 }
 
-/* Groups of MR rows, then the others one by one. */
-static void KERNEL(rows)(int64_t rows, int64_t fan_out, int64_t fan_in, const void *a_, int64_t lda,
-                         const void *w, const void *b, void *out_, int64_t ldo)
+/* Groups of MR rows, one of half as many, then the others one by one. */
+static void KERNEL(rows)(int64_t rows, int64_t fan_out, int64_t k, const void *a_, int64_t lda,
+                         const void *w, int first, const void *b, void *out_, int64_t ldo)
 {
+    enum { HALF = MR / 2 };
     const real *a = a_;
     real *out = out_;
     for (; rows >= MR; rows -= MR, a += MR * lda, out += MR * ldo)
-        rows_product(MR, NV, fan_out, fan_in, a, lda, w, b, out, ldo);
+        rows_product(MR, NV, fan_out, k, a, lda, w, first, b, out, ldo);
+    for (; rows >= HALF; rows -= HALF, a += HALF * lda, out += HALF * ldo)
+        rows_product(HALF, 2 * NV, fan_out, k, a, lda, w, first, b, out, ldo);
     for (; rows > 0; rows--, a += lda, out += ldo)
-        rows_product(1, ROW_NV, fan_out, fan_in, a, lda, w, b, out, ldo);
+        rows_product(1, ROW_NV, fan_out, k, a, lda, w, first, b, out, ldo);
 }
 
 /* An output layer with one unit: lane j of 16 sums the k ≡ j mod 16, then the tree. */
-static void KERNEL(rows_column)(int64_t rows, int64_t fan_out, int64_t fan_in, const void *a_,
-                                int64_t lda, const void *w_, const void *b, void *out_, int64_t ldo)
+static void KERNEL(rows_column)(int64_t rows, int64_t fan_in, const void *a_, int64_t lda,
+                                const void *w_, const void *b, void *out_, int64_t ldo)
 {
-    (void)fan_out;
     const real *w = w_, bias = *(const real *)b;
     for (int64_t r = 0; r < rows; r++) {
         const real *a = (const real *)a_ + r * lda;

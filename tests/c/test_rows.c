@@ -32,8 +32,16 @@ static void run_rows(const fbp_kernels *k, const product *p, int column, double 
         put(&a, i / p->k * lda + i % p->k, p->a[i]);
     buffer w = buffer_of(p->real, p->w, p->k * p->n), b = buffer_of(p->real, p->b, p->n);
     buffer out = buffer_new(p->real, column ? (p->rows - 1) * ldo + 1 : p->rows * ldo - 1);
-    (column ? k->rows_column : k->rows)(p->rows, p->n, p->k, a.data, lda, w.data, b.data, out.data,
-                                        ldo);
+    const int64_t half = p->k / 2; /* in two parts, which must not show */
+    if (column)
+        k->rows_column(p->rows, p->k, a.data, lda, w.data, b.data, out.data, ldo);
+    else if (half > 0) {
+        const size_t step = real_bytes(p->real) * (size_t)half;
+        k->rows(p->rows, p->n, half, a.data, lda, w.data, 1, NULL, out.data, ldo);
+        k->rows(p->rows, p->n, p->k - half, (char *)a.data + step, lda,
+                (char *)w.data + step * (size_t)p->n, 0, b.data, out.data, ldo);
+    } else
+        k->rows(p->rows, p->n, p->k, a.data, lda, w.data, 1, b.data, out.data, ldo);
     int64_t touched = 0;
     for (int64_t i = 0; i < out.n; i++) {
         const int64_t r = i / ldo, c = i % ldo;
