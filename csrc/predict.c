@@ -7,6 +7,8 @@
 #include "internal.h"
 #include "team.h"
 
+#define TAKEN_VALUES 2048 /* checked at a time, and then gathered */
+
 typedef struct {
     fbp_net *net;
     const fbp_matrix *x;
@@ -29,6 +31,22 @@ static void *forward_scratch(const fbp_net *net, const fbp_scratch *s, int64_t p
     return s->panels[net->n_layers % 2];
 }
 
+/* Rows into the thread's first buffer, checked if asked for: a few at a time, so that the second look
+ * at them is into L1. */
+static int take_rows(const prediction *p, const fbp_scratch *scratch, int64_t row, int64_t n)
+{
+    const fbp_net *net = p->net;
+    const int strict = p->flags & FBP_PREDICT_STRICT;
+    const int64_t step = strict ? fbp_max(1, TAKEN_VALUES / net->n_in) : n;
+    for (int64_t r = 0; r < n; r += step) {
+        const int64_t count = fbp_min(step, n - r);
+        if (strict && !fbp_rows_are_within(p->x, net->isa, net->real, row + r, count)) return 0;
+        fbp_gather_x(net, p->x, NULL, row + r, count,
+                     fbp_at(net, scratch->panels[0], r * net->kernels->nr), scratch->stride);
+    }
+    return 1;
+}
+
 static void predict_body(void *context, int thread, int n_threads)
 {
     prediction *p = context;
@@ -42,10 +60,7 @@ static void predict_body(void *context, int thread, int n_threads)
     for (int64_t row = begin * k->mr; row < end * k->mr; row += net->block) {
         const int64_t padded = fbp_min(net->block, end * k->mr - row);
         const int64_t n = fbp_min(padded, p->x->n_rows - row);
-        if ((p->flags & FBP_PREDICT_STRICT) &&
-            !fbp_rows_are_within(p->x, net->isa, net->real, row, n))
-            atomic_store(&p->stop, FBP_ENONFINITE);
-        fbp_gather_x(net, p->x, NULL, row, n, scratch->panels[0], scratch->stride);
+        if (!take_rows(p, scratch, row, n)) atomic_store(&p->stop, FBP_ENONFINITE);
         void *z = forward_scratch(net, scratch, padded);
         if (!(p->flags & FBP_PREDICT_RAW)) k->link[net->loss](n, net->n_out, z, scratch->stride);
         k->scatter[p->out_real](n, net->n_out, z, scratch->stride,

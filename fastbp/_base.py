@@ -27,6 +27,7 @@ from ._data import (
     NON_FINITE,
     Samples,
     check_sample_weight,
+    core_blocks,
     core_rows,
     dtype_to_validate,
     refuse_masked_arrays,
@@ -325,10 +326,9 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
         X = self._check_X(X)
         weights = check_weights(self.coefs_, self.intercepts_, self.n_features_in_, self.n_outputs_)
         result = "float32" if X.dtype == np.float32 else "float64"
-        net = self._make_net(weights)
-        return net.predict(
-            core_rows(X, weights.dtype), raw=raw, dtype=weights.dtype if as_computed else result
-        )
+        net, dtype = self._make_net(weights), weights.dtype if as_computed else result
+        blocks = [net.predict(x, raw=raw, dtype=dtype) for x in core_blocks(X, weights.dtype)]
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
     def _thread_limit(self) -> int:
         return thread_limit(self.n_jobs)

@@ -7,6 +7,7 @@ by block of rows, so that a Fortran-ordered X is read with few cache misses.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight
 Array = NDArray[Any]
 
 BLOCK_BYTES = 1 << 18  # of the copy, so that a block of it stays in a core's L2 cache
+COPIED_BYTES = 1 << 23  # of rows at a time, to predict from what the core cannot read in place
 
 #: Begins every message about weights that ran away; scikit-learn's words.
 NON_FINITE = (
@@ -73,6 +75,25 @@ def core_rows(X: Any, dtype: str, preface: str = "") -> Any:
         refuse_beyond_float32(X, "X", preface)
     if sp.issparse(X) or _has_core_rows(X):
         return X
+    return _copy_rows(X, dtype)
+
+
+def core_blocks(X: Any, dtype: str) -> Iterator[Any]:
+    """Yield validated X as the core reads it: whole if it reads that, otherwise rows converted.
+
+    So a prediction for a Fortran-ordered X needs no copy of all of it.
+    """
+    if sp.issparse(X) or _has_core_rows(X):
+        yield core_rows(X, dtype)
+        return
+    if dtype == "float32":
+        refuse_beyond_float32(X, "X")
+    n_block = max(1, COPIED_BYTES // (X.shape[1] * np.dtype(dtype).itemsize))
+    for start in range(0, X.shape[0], n_block):
+        yield _copy_rows(X[start : start + n_block], dtype)
+
+
+def _copy_rows(X: Array, dtype: str) -> Array:
     rows = np.empty(X.shape, dtype)
     n_block = max(1, BLOCK_BYTES // rows.strides[0])
     for start in range(0, X.shape[0], n_block):
@@ -142,7 +163,10 @@ def refuse_beyond_float32(X: Any, name: str, preface: str = "") -> None:
     fits = values.dtype.kind in "bui" or values.dtype.itemsize <= 4 or values.size == 0
     if fits or (values.max() <= limit and values.min() >= -limit):
         return
-    where = tuple(int(i) for i in np.argwhere(np.abs(values) > limit)[0])
+    beyond = np.argwhere(np.abs(values) > limit)
+    if len(beyond) == 0:  # NaN, which scikit-learn was told not to look for
+        return
+    where = tuple(int(i) for i in beyond[0])
     value = values[where]
     if sp.issparse(X):
         X = X.tocoo()
