@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Prediction: blocks of rows carried through all layers in a thread's own two buffers, in turn. Each
- * row takes part in full tiles padded with zeros, so its bits do not depend on its neighbours.
+ * Prediction: blocks of rows carried through all layers in a thread's own two buffers, in turn, taken
+ * by whichever thread is free. Each row takes part in full tiles padded with zeros, so its bits do not
+ * depend on its neighbours.
  */
 #include "data.h"
 #include "internal.h"
@@ -14,6 +15,8 @@ typedef struct {
     const fbp_matrix *x;
     int flags, out_real;
     char *out;
+    int64_t step;      /* rows that a thread takes at a time */
+    atomic_llong next; /* the first row that no thread has taken */
     fbp_poller poller;
     atomic_int stop; /* fbp_status: why, or FBP_OK */
 } prediction;
@@ -55,11 +58,12 @@ static void predict_body(void *context, int thread, int n_threads)
     const fbp_scratch *scratch = &net->scratch[thread];
     const size_t row_bytes =
         (size_t)net->n_out * (p->out_real == FBP_F32 ? sizeof(float) : sizeof(double));
-    int64_t begin, end;
-    fbp_share(fbp_ceil_div(p->x->n_rows, k->mr), thread, n_threads, &begin, &end);
-    for (int64_t row = begin * k->mr; row < end * k->mr; row += net->block) {
-        const int64_t padded = fbp_min(net->block, end * k->mr - row);
-        const int64_t n = fbp_min(padded, p->x->n_rows - row);
+    (void)n_threads;
+    for (;;) {
+        const int64_t row = atomic_fetch_add(&p->next, p->step);
+        if (row >= p->x->n_rows) return;
+        const int64_t n = fbp_min(p->step, p->x->n_rows - row);
+        const int64_t padded = fbp_round_up(n, k->mr);
         if (!take_rows(p, scratch, row, n)) atomic_store(&p->stop, FBP_ENONFINITE);
         void *z = forward_scratch(net, scratch, padded);
         if (!(p->flags & FBP_PREDICT_RAW)) k->link[net->loss](n, net->n_out, z, scratch->stride);
@@ -70,8 +74,10 @@ static void predict_body(void *context, int thread, int n_threads)
     }
 }
 
-/* A team costs a microsecond or two: below this many multiply-adds a thread more is a loss. */
-#define MULTIPLY_ADDS_PER_THREAD 400000.0
+/* A team that sleeps costs tens of microseconds to wake, and the time of the slowest of its cores:
+ * below this many multiply-adds, 30 microseconds of work, a thread more is a loss. */
+#define MULTIPLY_ADDS_PER_THREAD 2000000.0
+#define SHARES_PER_THREAD 4 /* so that a thread which comes late finds less left to do */
 
 static int threads_for(const fbp_net *net, int64_t n_rows, int64_t limit)
 {
@@ -98,11 +104,16 @@ fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn
         .flags = flags,
         .out_real = out_real,
         .out = out,
+        .step = net->block,
         .poller = fbp_poller_start(poll, poll_context),
     };
     const uint64_t fpenv = fbp_fpenv_enter();
     const int share = fbp_team_enter(net->n_threads);
-    fbp_team_run(threads_for(net, x->n_rows, share), predict_body, &p);
+    const int n_threads = threads_for(net, x->n_rows, share);
+    const int64_t even = fbp_ceil_div(x->n_rows, (int64_t)SHARES_PER_THREAD * n_threads);
+    if (n_threads > 1) /* and of full tiles */
+        p.step = fbp_min(p.step, fbp_round_up(fbp_max(even, 1), net->kernels->mr));
+    fbp_team_run(n_threads, predict_body, &p);
     fbp_team_leave();
     fbp_fpenv_leave(fpenv);
     return (fbp_status)atomic_load(&p.stop);

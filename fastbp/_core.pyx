@@ -439,7 +439,7 @@ cdef enum:
     ROWS_IN_PLACE = 32  # up to here, multiplying by W where it lies is quicker than packing it
     SCRATCH_ON_STACK = 32768
     WORK_WITHOUT_GIL = 200_000  # multiply-adds from which other Python threads may run meanwhile
-    WORK_FOR_TWO = 800_000  # from which a second thread pays, as csrc/predict.c has it
+    WORK_FOR_TWO = 4_000_000  # from which a second thread pays, as csrc/predict.c has it
 
 cdef struct _Plain:
     fbp_model model
@@ -527,7 +527,8 @@ cdef bint _describe(_Plain *p, X, tuple coefs, tuple intercepts, n_in, n_out, ac
     spec.loss, spec.solver = _LOSS_IDS[loss], 0
     spec.real = FBP_F32 if type_number == cnp.NPY_FLOAT else FBP_F64
     spec.isa = _default_isa_id()
-    spec.n_threads, spec.max_rows, spec.predict_rows = 1, 0, p.x.n_rows
+    spec.n_threads, spec.fixed_threads = 1, 0
+    spec.max_rows, spec.predict_rows = 0, p.x.n_rows
     return True
 
 
