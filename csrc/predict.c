@@ -75,8 +75,8 @@ static void predict_body(void *context, int thread, int n_threads)
 }
 
 /* A team that sleeps costs tens of microseconds to wake, and the time of the slowest of its cores:
- * below this many multiply-adds, 30 microseconds of work, a thread more is a loss. */
-#define MULTIPLY_ADDS_PER_THREAD 2000000.0
+ * below this many multiply-adds, 150 microseconds of work, a thread more risks more than it gains. */
+#define MULTIPLY_ADDS_PER_THREAD 10000000.0
 #define SHARES_PER_THREAD 4 /* so that a thread which comes late finds less left to do */
 
 static int threads_for(const fbp_net *net, int64_t n_rows, int64_t limit)

@@ -439,7 +439,7 @@ cdef enum:
     ROWS_IN_PLACE = 32  # up to here, multiplying by W where it lies is quicker than packing it
     SCRATCH_ON_STACK = 32768
     WORK_WITHOUT_GIL = 200_000  # multiply-adds from which other Python threads may run meanwhile
-    WORK_FOR_TWO = 4_000_000  # from which a second thread pays, as csrc/predict.c has it
+    WORK_FOR_TWO = 20_000_000  # from which a second thread pays, as csrc/predict.c has it
 
 cdef struct _Plain:
     fbp_model model
