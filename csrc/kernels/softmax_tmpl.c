@@ -71,7 +71,7 @@ static void KERNEL(link_softmax)(int64_t rows, int64_t n, void *z_, int64_t stri
 {
     real *z = z_;
     int64_t row = 0;
-    softmax_tile t;
+    softmax_tile t = {{0}};
     for (; n <= SOFTMAX_CLASSES && row + SOFTMAX_ROWS <= rows; row += SOFTMAX_ROWS) {
         softmax_transpose(n, z + row * NR, stride, t, 0);
         softmax_columns(n, t);
@@ -92,7 +92,7 @@ static inline void clear_padding(int64_t n, real *z, int64_t stride)
 static inline void softmax_delta(int64_t n, real *z, int64_t stride, const int32_t *codes,
                                  const real *weights, real own[SOFTMAX_ROWS])
 {
-    softmax_tile t;
+    softmax_tile t = {{0}};
     softmax_transpose(n, z, stride, t, 0);
     softmax_columns(n, t);
     for (int64_t r = 0; r < SOFTMAX_ROWS; r++) {
