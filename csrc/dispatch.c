@@ -69,6 +69,11 @@ static int has_avx512(void) { return 0; }
 
 static int has_ref(void) { return 1; }
 
+/* The architectures' own: there wherever it was compiled. */
+static int has_sse2(void) { return FBP_X86; }
+
+static int has_neon(void) { return FBP_AARCH64; }
+
 static int probe(int isa)
 {
     switch (isa) {
@@ -114,6 +119,12 @@ const fbp_kernels *fbp_kernels_find(int isa, int real)
     default:
         return NULL;
     }
+}
+
+int fbp_isa_fused(int isa, int real)
+{
+    const fbp_kernels *kernels = fbp_kernels_find(isa, real);
+    return kernels && kernels->fused;
 }
 
 const char *fbp_activation_name(int id)

@@ -257,6 +257,11 @@ int fbp_isa_available(int isa);
  *  Threads any · Memory none allocated · Returns an fbp_isa */
 int fbp_isa_best(void);
 
+/** Whether a family's kernels of a type round a product and a sum once. All such families give the
+ *  same bits, those of ref; any other has its own, the same on every machine that runs it.
+ *  Threads any · Memory none allocated · Returns 1 or 0; 0 where the family is not available */
+int fbp_isa_fused(int isa, int real);
+
 /** Names, as the registry has them; NULL for an id out of range.
  *  Threads any · Memory none allocated; the strings are static */
 const char *fbp_activation_name(int id);

@@ -88,6 +88,7 @@ typedef void fbp_activate_fn(int64_t n, void *z);
 /* One kernel family for one real type: numbers and pointers. */
 typedef struct {
     int lanes, mr, nr;
+    int fused; /* a product is rounded only with its sum: the bits of ref */
     fbp_forward_fn *forward[FBP_N_ACTIVATIONS], *forward_column;
     fbp_backward_fn *backward[FBP_N_ACTIVATIONS], *backward_column[FBP_N_ACTIVATIONS];
     fbp_update_fn *update[FBP_N_SOLVERS], *update_column[FBP_N_SOLVERS];

@@ -64,6 +64,12 @@ def available_isas():
     return [name for i, name in enumerate(_NAMES["isas"]) if fbp_isa_available(i)]
 
 
+def fused_isas(dtype):
+    """Return the available families that give the bits of ref; any other has bits of its own."""
+    real = _real(dtype)
+    return [isa for isa in available_isas() if fbp_isa_fused(_NAMES["isas"].index(isa), real)]
+
+
 def default_isa():
     """Return the family that FASTBP_ISA pins, read at first use, or else the fastest."""
     global _default_isa

@@ -71,6 +71,7 @@ cdef extern from "fbp.h" nogil:
                                 void *scratch, int32_t out_real, void *out)
     int fbp_isa_available(int isa)
     int fbp_isa_best()
+    int fbp_isa_fused(int isa, int real)
     const char *fbp_activation_name(int id)
     const char *fbp_loss_name(int id)
     const char *fbp_solver_name(int id)

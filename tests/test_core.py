@@ -115,12 +115,12 @@ def test_saturated_losses():
         assert_close(actual[1], expected[1], "float64")
 
 
-def compare_training(p, solver, batch_rows, *, order=None, epochs=3, n_threads=1, **step):
+def compare_training(p, solver, batch_rows, *, order=None, epochs=3, n_threads=1, isa=None, **step):
     """Train both nets alike and compare curve, weights and the solver's memory."""
     rows = len(p.y) if order is None else len(order)
     step = {"learning_rate": 0.01, "momentum": 0.9, "sample_weight": p.sample_weight, **step}
     tolerance = 100.0 if p.dtype == "float64" else 10.0
-    core = p.net(_core.Net, solver=solver, max_rows=batch_rows, n_threads=n_threads)
+    core = p.net(_core.Net, solver=solver, max_rows=batch_rows, n_threads=n_threads, isa=isa)
     slow = p.net(twin.Net, solver=solver, max_rows=batch_rows)
     for _ in range(epochs):
         actual = core.train(p.X, p.y, order, batch_rows, **step)
@@ -182,6 +182,20 @@ def test_train_batches_beyond_a_chunk(batch_rows, solver, layout):
 def test_train_in_float32(loss, solver):
     p = make_problem((17, 33, 9, 2), "tanh", loss, n=75, weighted=True, dtype="float32")
     compare_training(p, solver, 32, alpha=0.2, epsilon=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_families_with_bits_of_their_own(activation, loss, dtype):
+    """What is not the bits of ref is still the twin's numbers, to rounding."""
+    p = make_problem((17, 33, 9, 2), activation, loss, n=75, weighted=True, dtype=dtype)
+    slow = p.net(twin.Net)
+    for isa in set(_core.available_isas()) - set(_core.fused_isas(dtype)):
+        actual = p.net(_core.Net, isa=isa).predict(p.X)
+        assert_close(actual, slow.predict(p.X, dtype="float64"), dtype)
+        for solver in SOLVERS:
+            compare_training(p, solver, 32, isa=isa, n_threads=2, alpha=0.2, epsilon=1e-4)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])

@@ -394,6 +394,11 @@ def test_names():
     available = _core.available_isas()
     assert "ref" in available
     assert set(available) <= set(names["isas"])
+    for dtype in ("float32", "float64"):
+        assert "ref" in _core.fused_isas(dtype)
+        assert set(_core.fused_isas(dtype)) <= set(available) - {"sse2"}
+    with pytest.raises(ValueError, match="dtype"):
+        _core.fused_isas("float16")
     assert _core.default_isa() in available
     net = _core.Net([2, 1], [], "squared_error", dtype="float32", n_threads=3)
     assert net.isa == _core.default_isa()

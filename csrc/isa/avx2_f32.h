@@ -8,6 +8,7 @@ typedef __m256 vm;
 
 #define REAL_BITS 32
 #define VF_LANES 8
+#define VF_FUSED 1
 #define MR 4
 #define NV 3
 

@@ -8,6 +8,7 @@ typedef __m256d vm;
 
 #define REAL_BITS 64
 #define VF_LANES 4
+#define VF_FUSED 1
 #define MR 4
 #define NV 3
 

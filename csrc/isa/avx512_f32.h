@@ -8,6 +8,7 @@ typedef __mmask16 vm;
 
 #define REAL_BITS 32
 #define VF_LANES 16
+#define VF_FUSED 1
 #define MR 8
 #define NV 3
 

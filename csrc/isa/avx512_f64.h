@@ -8,6 +8,7 @@ typedef __mmask8 vm;
 
 #define REAL_BITS 64
 #define VF_LANES 8
+#define VF_FUSED 1
 #define MR 8
 #define NV 3
 

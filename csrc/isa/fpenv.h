@@ -24,19 +24,24 @@ static inline uint64_t fbp_fpenv_enter(void)
 static inline void fbp_fpenv_leave(uint64_t saved) { _mm_setcsr((unsigned)saved); }
 
 #elif defined(__aarch64__)
-#define FBP_FPCR_CORE (UINT64_C(1) << 24) /* FZ, nearest */
+/* FZ: operands and results of both types. A result is flushed by its size before it is rounded, on x86
+ * by that after: one that rounds up to the smallest normal number is 0 here and that number there. */
+#define FBP_FPCR_CORE (UINT64_C(1) << 24)
 
+/* Modes are in the control register, flags in the status register; 32 bits of each are in use. */
 static inline uint64_t fbp_fpenv_enter(void)
 {
-    uint64_t saved;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(saved));
-    __asm__ volatile("msr fpcr, %0" : : "r"(FBP_FPCR_CORE));
-    return saved;
+    uint64_t control, status;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(control) : : "memory");
+    __asm__ volatile("mrs %0, fpsr" : "=r"(status) : : "memory");
+    __asm__ volatile("msr fpcr, %0" : : "r"(FBP_FPCR_CORE) : "memory");
+    return status << 32 | control;
 }
 
 static inline void fbp_fpenv_leave(uint64_t saved)
 {
-    __asm__ volatile("msr fpcr, %0" : : "r"(saved));
+    __asm__ volatile("msr fpcr, %0" : : "r"(saved & UINT32_MAX) : "memory");
+    __asm__ volatile("msr fpsr, %0" : : "r"(saved >> 32) : "memory");
 }
 
 #else

@@ -12,6 +12,12 @@
 #define FBP_X86 0
 #endif
 
+#if defined(__aarch64__) && !defined(FBP_NO_SIMD)
+#define FBP_AARCH64 1
+#else
+#define FBP_AARCH64 0
+#endif
+
 #define FBP_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
 #define FBP_TARGET_BEGIN(features) \

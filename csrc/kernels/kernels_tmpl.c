@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Every kernel of one family and real type, and the table of them. Included once per composition in
- * isa/, after a vocabulary that defines real, vf, vm, VF_LANES, MR, NV and the vf_ operations, and
- * KERNEL(name), which makes a name unique.
+ * isa/, after a vocabulary that defines real, vf, vm, VF_LANES, VF_FUSED, MR, NV and the vf_ operations,
+ * and KERNEL(name), which makes a name unique.
  *
  * Kernels are pure functions over pointers and sizes. MR divides NR, 32 and FBP_CHUNK_ROWS.
  */
@@ -44,7 +44,12 @@
         call;                  \
         break;                 \
     }
-#if NV == 4
+#if NV >= 3
+#define NV_CASE_3(call) NV_CASE(3, call)
+#else
+#define NV_CASE_3(call)
+#endif
+#if NV >= 4
 #define NV_CASE_4(call) NV_CASE(4, call)
 #else
 #define NV_CASE_4(call)
@@ -53,7 +58,7 @@
     switch (fbp_min(NV, fbp_ceil_div(columns, VF_LANES))) { \
         NV_CASE(1, call)                                    \
         NV_CASE(2, call)                                    \
-        NV_CASE(3, call)                                    \
+        NV_CASE_3(call)                                     \
         NV_CASE_4(call)                                     \
     }
 
@@ -157,6 +162,7 @@ static const fbp_kernels KERNEL(table) = {
     .lanes = VF_LANES,
     .mr = MR,
     .nr = NR,
+    .fused = VF_FUSED,
     .forward =
         {
 #define FBP_ACTIVATION(NAME, name, cheap) KERNEL(forward_##name),

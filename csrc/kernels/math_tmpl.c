@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * exp, log, tanh, logistic, the same operations in the same order in every family.
+ * exp, log, tanh, logistic, the same operations in the same order in every fused family.
  *
  * exp(x) = 2ⁿ · eʳ, n = round(x / ln 2), |r| ≤ ln 2 / 2, eʳ by its Taylor series, whose remainder is
  * below 0.04 ULP (0.3466⁹/9! = 2e-10 in f32, 0.3466¹⁴/14! = 4e-18 in f64); ln 2 is subtracted in two
@@ -54,9 +54,16 @@ static inline vf exp2_integer(vf n)
     return vf_shl_bits(vf_add(n, vf_set1(ROUND_MAGIC + EXPONENT_BIAS)), MANTISSA_BITS);
 }
 
-/* eʳ − 1 for |r| ≤ ln 2 / 2: r + r² · (1/2 + r/6 + …). */
-static inline vf expm1_series(vf r)
+/* x − n · ln 2, and its two parts: x − n · hi, exact, and −n · lo. */
+typedef struct {
+    vf r, high, low;
+} reduced;
+
+/* eʳ − 1 for |r| ≤ ln 2 / 2: r + r² · (1/2 + r/6 + …). Where each product is rounded, r is taken in its
+ * two parts instead, which leaves its own rounding out of the sum (tanh needs that to stay below 2 ULP). */
+static inline vf expm1_series(reduced x)
 {
+    const vf r = x.r;
 #if REAL_BITS == 32
     vf p = vf_set1((real)(1.0 / 40320));
 #else
@@ -73,20 +80,23 @@ static inline vf expm1_series(vf r)
     p = vf_fma(p, r, vf_set1((real)(1.0 / 24)));
     p = vf_fma(p, r, vf_set1((real)(1.0 / 6)));
     p = vf_fma(p, r, vf_set1((real)0.5));
-    return vf_fma(vf_mul(r, r), p, r);
+    if (VF_FUSED) return vf_fma(vf_mul(r, r), p, r);
+    return vf_add(x.high, vf_fma(vf_mul(r, r), p, x.low));
 }
 
 /* x = n · ln 2 + r. */
-static inline vf reduce_ln2(vf x, vf *r)
+static inline vf reduce_ln2(vf x, reduced *to)
 {
     const vf n = vf_round(vf_mul(x, vf_set1((real)1.44269504088896340736)));
-    *r = vf_fma(n, vf_set1((real)-LN2_LO), vf_fma(n, vf_set1((real)-LN2_HI), x));
+    to->high = vf_fma(n, vf_set1((real)-LN2_HI), x);
+    to->low = vf_mul(n, vf_set1((real)-LN2_LO));
+    to->r = vf_fma(n, vf_set1((real)-LN2_LO), to->high);
     return n;
 }
 
 static inline vf vf_exp(vf x)
 {
-    vf r;
+    reduced r;
     /* Clamped so that n stays in range. vf_max returns its second operand when the two do not compare:
      * NaN passes. n is added to the exponent's bits, since 2¹²⁸ alone is not a float. */
     const vf limited = vf_sub(vf_set1(0), vf_max(vf_set1(-EXP_MAX), vf_sub(vf_set1(0), x)));
@@ -101,7 +111,7 @@ static inline vf vf_exp(vf x)
  * it. Beyond the limits the result is 0 (flushed) and 1. */
 static inline vf vf_logistic(vf x)
 {
-    vf r;
+    reduced r;
     const vf one = vf_set1(1), zero = vf_set1(0);
     const vf limited = vf_sub(zero, vf_max(vf_set1(-LOGISTIC_MAX), x));
     const vf scale = exp2_integer(reduce_ln2(vf_max(vf_set1(-LOGISTIC_MAX), limited), &r));
@@ -112,7 +122,7 @@ static inline vf vf_logistic(vf x)
  * q < 1/4 it is taken as t/2 − q · t/2, which feels the roundings of t + 2 and q only by q. */
 static inline vf vf_tanh(vf x)
 {
-    vf r;
+    reduced r;
     const vf zero = vf_set1(0), one = vf_set1(1), magnitude = vf_abs(x);
     const vf limited = vf_sub(zero, vf_max(vf_set1(-TANH_MAX), vf_sub(zero, magnitude)));
     const vf scale = exp2_integer(reduce_ln2(vf_add(limited, limited), &r));

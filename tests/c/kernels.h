@@ -159,15 +159,15 @@ static inline void check_close(const char *what, int64_t n, const double *actual
     CHECK(2 * (zeros - expected_zeros) <= n, "%s: mostly zeros", what);
 }
 
-/* The same bits as ref, whose result was kept. */
-static inline void check_same(const char *what, int64_t n, const double *actual, const double *ref)
+/* The same bits as a result that was kept: ref's, for a family that is fused; else an own one. */
+static inline void check_same(const char *what, int64_t n, const double *actual, const double *kept)
 {
     int64_t wrong = 0, first = -1;
     for (int64_t i = 0; i < n; i++)
-        if (!same_bits(actual[i], ref[i])) first = wrong++ ? first : i;
-    CHECK(wrong == 0, "%s: %lld of %lld differ from ref, first [%lld] = %a, ref %a", what,
+        if (!same_bits(actual[i], kept[i])) first = wrong++ ? first : i;
+    CHECK(wrong == 0, "%s: %lld of %lld have other bits, first [%lld] = %a, expected %a", what,
           (long long)wrong, (long long)n, (long long)first, first < 0 ? 0 : actual[first],
-          first < 0 ? 0 : ref[first]);
+          first < 0 ? 0 : kept[first]);
 }
 
 static inline exact exact_activation(int activation, exact z)

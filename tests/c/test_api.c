@@ -264,6 +264,14 @@ static void test_names(void)
     CHECK(fbp_solver_n_moments(FBP_SOLVER_ADAM) == 2 && fbp_solver_n_moments(FBP_SOLVER_SGD) == 1,
           "moments");
     CHECK(fbp_isa_available(FBP_ISA_REF) && fbp_isa_available(fbp_isa_best()), "families");
+#if (defined(__x86_64__) || defined(__aarch64__)) && !defined(FBP_NO_SIMD)
+    CHECK(fbp_isa_best() != FBP_ISA_REF, "every such CPU has a family of its own");
+#endif
+    for (int real = FBP_F32; real <= FBP_F64; real++) {
+        CHECK(fbp_isa_fused(FBP_ISA_REF, real), "ref is what fused means");
+        CHECK(!fbp_isa_fused(FBP_ISA_SSE2, real), "sse2 has bits of its own");
+        CHECK(!fbp_isa_fused(FBP_N_ISAS, real) && !fbp_isa_fused(-1, real), "unknown families");
+    }
 }
 
 int main(void)

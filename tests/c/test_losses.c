@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Links and losses of every family, against an oracle in long double and bitwise against ref: the
- * prediction, the delta and each row's loss, with and without weights, from one output to several
- * panels of them, and where probabilities round to 0 and 1.
+ * Links and losses of every family, against an oracle in long double, and bitwise against ref where
+ * the family is fused: the prediction, the delta and each row's loss, with and without weights, from
+ * one output to several panels of them, and where probabilities round to 0 and 1.
  *
  * Rests on: exp, log and logistic (test_math).
  */
@@ -178,7 +178,7 @@ static void test_loss(const problem *p)
                      fbp_loss_name(p->loss), fbp_isa_name(families[f].isa), real_name(p->real),
                      (long long)p->rows, (long long)p->n, p->range);
             check_close(label, sizes[i], out[i], expected[i], tolerance[i]);
-            check_same(label, sizes[i], out[i], ref[i]);
+            if (families[f].table->fused) check_same(label, sizes[i], out[i], ref[i]);
         }
     }
     for (int i = 0; i < 3; i++)

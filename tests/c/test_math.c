@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * exp, log, tanh and logistic: their error in ULP against a wider type, the same bits in every
+ * exp, log, tanh and logistic: their error in ULP against a wider type, the same bits in every fused
  * family, and their values where there is nothing to round. With --exhaustive, all 2³² floats.
  *
  * Subnormal arguments count as zero, and results below the smallest normal number are zero.
@@ -47,37 +47,48 @@ static double ulp_error(int real, exact value, double y)
     return (double)(fabsl((exact)y - value) / ldexpl(1, exponent - digits));
 }
 
-/* One block of arguments through one function in every family; returns the worst error. */
-static double test_block(int real, int f, int64_t n, const buffer *x)
+/* The worst error of y = f(x); values are the exact ones. */
+static double check_error(int real, int f, int isa, const buffer *x, const exact *values,
+                          const buffer *y)
+{
+    double worst = 0;
+    int64_t at = 0;
+    for (int64_t j = 0; j < x->n; j++) {
+        const double error = ulp_error(real, values[j], get(y, j));
+        if (error > worst) worst = error, at = j;
+    }
+    CHECK(worst <= functions[f].most_ulp, "%s %s %s: %.3f ULP at %a = %.9g, gave %.9g",
+          functions[f].name, fbp_isa_name(isa), real_name(real), worst, get(x, at), get(x, at),
+          get(y, at));
+    return worst;
+}
+
+/* One block of arguments through one function in every family; raises the worst errors, of ref and of
+ * each family with bits of its own. */
+static void test_block(int real, int f, const buffer *x, double worst[FBP_N_ISAS])
 {
     family families[FBP_N_ISAS];
     const int n_families = families_of(real, families);
-    double worst = 0, worst_x = 0, worst_y = 0;
-    buffer ref = buffer_new(real, n);
+    exact values[BLOCK];
+    buffer ref = buffer_new(real, x->n);
+    for (int64_t j = 0; j < x->n; j++)
+        values[j] = functions[f].of((exact)flushed(real, get(x, j)));
     for (int i = 0; i < n_families; i++) {
-        buffer y = i == 0 ? ref : buffer_new(real, n);
-        families[i].table->math[f](n, x->data, y.data);
-        if (i == 0)
-            for (int64_t j = 0; j < n; j++) {
-                const exact value = functions[f].of((exact)flushed(real, get(x, j)));
-                const double error = ulp_error(real, value, get(&y, j));
-                if (error <= worst) continue;
-                worst = error, worst_x = get(x, j), worst_y = get(&y, j);
-            }
-        else {
+        const int isa = families[i].isa;
+        buffer y = i == 0 ? ref : buffer_new(real, x->n);
+        families[i].table->math[f](x->n, x->data, y.data);
+        if (i == 0 || !families[i].table->fused) {
+            worst[isa] = fmax(worst[isa], check_error(real, f, isa, x, values, &y));
+        } else {
             int64_t different = 0;
-            for (int64_t j = 0; j < n; j++)
+            for (int64_t j = 0; j < x->n; j++)
                 different += !same_bits(get(&y, j), get(&ref, j));
             CHECK(different == 0, "%s %s %s: %lld of %lld differ from ref", functions[f].name,
-                  fbp_isa_name(families[i].isa), real_name(real), (long long)different,
-                  (long long)n);
-            buffer_free(&y);
+                  fbp_isa_name(isa), real_name(real), (long long)different, (long long)x->n);
         }
+        if (i != 0) buffer_free(&y);
     }
     buffer_free(&ref);
-    CHECK(worst <= functions[f].most_ulp, "%s %s: %.3f ULP at %a = %.9g, gave %.9g",
-          functions[f].name, real_name(real), worst, worst_x, worst_x, worst_y);
-    return worst;
 }
 
 /* Arguments of every size: uniform over the interesting range, over all exponents, and near one. */
@@ -101,7 +112,7 @@ static double argument(int real, int64_t i)
 static void test_sample(int real, int64_t blocks)
 {
     for (int f = 0; f < 4; f++) {
-        double worst = 0;
+        double worst[FBP_N_ISAS] = {0};
         for (int64_t block = 0; block < blocks; block++) {
             const int64_t n = block == 0 ? BLOCK - 3 : BLOCK; /* a tail, too */
             buffer x = buffer_new(real, n);
@@ -109,63 +120,85 @@ static void test_sample(int real, int64_t blocks)
                 const double value = argument(real, i);
                 put(&x, i, f == 1 && i % 8 ? fabs(value) : value);
             }
-            worst = fmax(worst, test_block(real, f, n, &x));
+            test_block(real, f, &x, worst);
             buffer_free(&x);
         }
-        printf("%s %s: %.3f ULP\n", functions[f].name, real_name(real), worst);
+        for (int isa = 0; isa < FBP_N_ISAS; isa++)
+            if (worst[isa] > 0)
+                printf("%s %s %s: %.3f ULP\n", functions[f].name, fbp_isa_name(isa),
+                       real_name(real), worst[isa]);
     }
 }
 
-/* As above for one float, by the double functions, whose error is far below a float's ULP. */
-static double float_error(int f, float x, float y)
+/* f(x) by the double functions, whose error is far below a float's ULP. */
+static double float_value(int f, float x)
 {
     const double at = fabsf(x) < FLT_MIN ? copysign(0, (double)x) : (double)x;
-    double value;
     switch (f) {
     case 0:
-        value = exp(at);
-        break;
+        return exp(at);
     case 1:
-        value = log(at);
-        break;
+        return log(at);
     case 2:
-        value = tanh(at);
-        break;
+        return tanh(at);
     default:
-        value = 1 / (1 + exp(-at));
+        return 1 / (1 + exp(-at));
     }
+}
+
+static double float_error(double value, float y)
+{
     if (isfinite(value) && isfinite(y) && fabs(value) >= (double)FLT_MIN)
         return fabs((double)y - value) * ldexp(1, FLT_MANT_DIG - 1 - ilogb(value));
     return ulp_error(FBP_F32, (exact)value, (double)y);
 }
 
-/* All floats through the fastest family; the others must agree, ref (slow) on every 64th block. */
+/* A block of floats through the fastest fused family, to which the others must be equal (ref, which is
+ * slow, in every 64th block), and through each family with bits of its own. */
+static void every_float_of(int64_t block, int f, const family *families, int n_families,
+                           double worst[FBP_N_ISAS], int64_t *different)
+{
+    float x[BLOCK], y[BLOCK], kept[BLOCK];
+    double values[BLOCK];
+    int fused_seen = 0;
+    for (uint32_t i = 0; i < BLOCK; i++) {
+        const uint32_t bits = (uint32_t)(block * BLOCK) + i;
+        memcpy(&x[i], &bits, sizeof bits);
+        values[i] = float_value(f, x[i]);
+    }
+    for (int own = n_families - 1; own >= (block % 64 == 0 ? 0 : 1); own--) {
+        const family *k = &families[own];
+        const int compared = k->table->fused && fused_seen;
+        k->table->math[f](BLOCK, x, y);
+        for (int i = 0; compared && i < BLOCK; i++)
+            *different += !same_bits((double)y[i], (double)kept[i]);
+        for (int i = 0; !compared && i < BLOCK; i++)
+            worst[k->isa] = fmax(worst[k->isa], float_error(values[i], y[i]));
+        if (compared || !k->table->fused) continue;
+        memcpy(kept, y, sizeof y);
+        fused_seen = 1;
+    }
+}
+
 static void test_every_float(void)
 {
     family families[FBP_N_ISAS];
-    const int last = families_of(FBP_F32, families) - 1;
+    const int n_families = families_of(FBP_F32, families);
     for (int f = 0; f < 4; f++) {
-        double worst = 0;
+        double worst[FBP_N_ISAS] = {0};
         int64_t different = 0;
 #pragma omp parallel for reduction(max : worst) reduction(+ : different) schedule(dynamic, 64)
         for (int64_t block = 0; block < (INT64_C(1) << 32) / BLOCK; block++) {
-            float x[BLOCK], y[BLOCK], other[BLOCK];
             flush_subnormals();
-            for (uint32_t i = 0; i < BLOCK; i++) {
-                const uint32_t bits = (uint32_t)(block * BLOCK) + i;
-                memcpy(&x[i], &bits, sizeof bits);
-            }
-            families[last].table->math[f](BLOCK, x, y);
-            for (int i = 0; i < BLOCK; i++)
-                worst = fmax(worst, float_error(f, x[i], y[i]));
-            for (int own = block % 64 == 0 ? 0 : 1; own < last; own++) {
-                families[own].table->math[f](BLOCK, x, other);
-                for (int i = 0; i < BLOCK; i++)
-                    different += !same_bits((double)y[i], (double)other[i]);
-            }
+            every_float_of(block, f, families, n_families, worst, &different);
         }
-        printf("%s f32, every float: %.3f ULP\n", functions[f].name, worst);
-        CHECK(worst <= functions[f].most_ulp, "%s f32: %.3f ULP", functions[f].name, worst);
+        for (int isa = 0; isa < FBP_N_ISAS; isa++) {
+            if (worst[isa] == 0) continue;
+            printf("%s %s f32, every float: %.3f ULP\n", functions[f].name, fbp_isa_name(isa),
+                   worst[isa]);
+            CHECK(worst[isa] <= functions[f].most_ulp, "%s %s f32: %.3f ULP", functions[f].name,
+                  fbp_isa_name(isa), worst[isa]);
+        }
         CHECK(different == 0, "%s f32: families differ at %lld floats", functions[f].name,
               (long long)different);
     }

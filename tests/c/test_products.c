@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The two products of the rows phase, in both forms (panels, one column), for every family, against
- * an oracle in long double and bitwise against ref. The bound is componentwise:
+ * an oracle in long double, and bitwise against ref where the family is fused. The bound is
+ * componentwise:
  *
  *     |out − exact| ≤ (k + c) · u · (|A| · |B| + |b|), u = 2⁻²⁴ or 2⁻⁵³
  *
@@ -144,7 +145,7 @@ static void test_product(const problem *p, int backward)
         else
             run_forward(&families[f], p, left, right, b, out);
         check_close(label, size, out, expected, tolerance);
-        check_same(label, size, out, ref);
+        if (families[f].table->fused) check_same(label, size, out, ref);
     }
     free(left), free(right), free(b), free(a);
     free(expected), free(tolerance), free(result), free(ref);

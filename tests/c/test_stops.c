@@ -86,18 +86,44 @@ static void test_stop_of_others(void)
 }
 
 #if defined(__x86_64__)
+/* Default; as in the core; round to zero; all flags set. */
+static const uint64_t modes[] = {0x1f80, 0x9fc0, 0x7f80, 0x1fbf};
+
+static uint64_t get_mode(void) { return __builtin_ia32_stmxcsr(); }
+
+static void set_mode(uint64_t mode) { __builtin_ia32_ldmxcsr((unsigned)mode); }
+#elif defined(__aarch64__)
+/* FPSR above FPCR. */
+static const uint64_t modes[] = {0, 1 << 24, 3 << 22, UINT64_C(0x9f) << 32};
+
+static uint64_t get_mode(void)
+{
+    uint64_t control, status;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(control));
+    __asm__ volatile("mrs %0, fpsr" : "=r"(status));
+    return status << 32 | control;
+}
+
+static void set_mode(uint64_t mode)
+{
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode & UINT32_MAX));
+    __asm__ volatile("msr fpsr, %0" : : "r"(mode >> 32));
+}
+#endif
+
+#if defined(__x86_64__) || defined(__aarch64__)
 static int stop_and_tell(void *mode)
 {
-    *(unsigned *)mode = __builtin_ia32_stmxcsr();
+    *(uint64_t *)mode = get_mode();
     return 1;
 }
 
 /* The mode that the poll function of a training call of some 20 ms sees. */
-static unsigned mode_in_poll(fbp_net *net, const fbp_data *data)
+static uint64_t mode_in_poll(fbp_net *net, const fbp_data *data)
 {
     const int64_t n_order = 3000000;
     int64_t *order = allocate(sizeof(int64_t) * (size_t)n_order);
-    unsigned mode = 0;
+    uint64_t mode = 0;
     fbp_progress progress;
     fbp_step step = usual;
     step.poll = stop_and_tell, step.poll_context = &mode;
@@ -106,10 +132,11 @@ static unsigned mode_in_poll(fbp_net *net, const fbp_data *data)
     return mode;
 }
 
+static unsigned long long shown(uint64_t mode) { return mode; }
+
 /* The caller's rounding mode, masks and flags are as before, and change no result. */
 static void test_floating_point_environment(void)
 {
-    static const unsigned modes[] = {0x1f80, 0x9fc0, 0x7f80, 0x1fbf};
     problem p = usual_problem(FBP_LOSS_LOG_LOSS, FBP_SOLVER_SGD);
     trainer t = trainer_new(&p);
     samples s = samples_new(&p);
@@ -118,24 +145,25 @@ static void test_floating_point_environment(void)
     void *first = allocate(bytes), *weights = allocate(bytes);
     double out[300];
     fbp_progress progress;
-    const unsigned caller = __builtin_ia32_stmxcsr();
+    const uint64_t caller = get_mode();
     for (int threads = 1; threads <= 2; threads++)
         for (int i = 0; i < 4; i++) {
             fbp_net *net = net_of(&t, fbp_isa_best(), threads, 32);
-            __builtin_ia32_ldmxcsr(modes[i]);
+            set_mode(modes[i]);
             const fbp_status trained = fbp_train(net, &data, NULL, 100, 32, &usual, &progress);
             const fbp_status predicted = fbp_predict(net, &data.x, 0, NULL, NULL, FBP_F64, out);
-            const unsigned left = __builtin_ia32_stmxcsr();
-            __builtin_ia32_ldmxcsr(caller);
-            CHECK(trained == FBP_OK && predicted == FBP_OK, "mode %x", modes[i]);
-            CHECK(left == modes[i], "MXCSR %x became %x", modes[i], left);
+            const uint64_t left = get_mode();
+            set_mode(caller);
+            CHECK(trained == FBP_OK && predicted == FBP_OK, "mode %llx", shown(modes[i]));
+            CHECK(left == modes[i], "mode %llx became %llx", shown(modes[i]), shown(left));
             net_parameters(&p, net, i + threads == 1 ? first : weights);
             if (i + threads == 1) memcpy(weights, first, bytes);
-            CHECK(memcmp(first, weights, bytes) == 0, "mode %x changed the weights", modes[i]);
-            __builtin_ia32_ldmxcsr(modes[i]);
-            const unsigned polled = mode_in_poll(net, &data);
-            __builtin_ia32_ldmxcsr(caller);
-            CHECK(polled == modes[i], "MXCSR %x was %x in poll", modes[i], polled);
+            CHECK(memcmp(first, weights, bytes) == 0, "mode %llx changed the weights",
+                  shown(modes[i]));
+            set_mode(modes[i]);
+            const uint64_t polled = mode_in_poll(net, &data);
+            set_mode(caller);
+            CHECK(polled == modes[i], "mode %llx was %llx in poll", shown(modes[i]), shown(polled));
             fbp_net_destroy(net);
         }
     free(first), free(weights);
@@ -151,7 +179,7 @@ int main(void)
         test_stop(3, 1 + i % 3);
     }
     test_stop_of_others();
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__aarch64__)
     test_floating_point_environment();
 #endif
     return check_done("stops");

@@ -2,7 +2,8 @@
 /*
  * Whole training through the public header: trajectories and gradients against a naive trainer in
  * double and against finite differences, predictions, and the same bits for any number of threads
- * and any family.
+ * and any fused family. The families compared with the naive trainer are the best one and those with
+ * bits of their own.
  */
 #include "trainer.h"
 
@@ -10,13 +11,14 @@
 #define MOST_THREADS 4
 
 static char label[200];
+static int tested; /* kernel family */
 
 static void describe(const problem *p)
 {
-    snprintf(label, sizeof label, "%s %s %s %s, %d layers, %lld → %lld, %lld rows",
-             real_name(p->real), fbp_activation_name(p->activation), fbp_loss_name(p->loss),
-             fbp_solver_name(p->solver), p->n_layers, (long long)p->units[0],
-             (long long)p->units[p->n_layers], (long long)p->n_rows);
+    snprintf(label, sizeof label, "%s %s %s %s %s, %d layers, %lld → %lld, %lld rows",
+             fbp_isa_name(tested), real_name(p->real), fbp_activation_name(p->activation),
+             fbp_loss_name(p->loss), fbp_solver_name(p->solver), p->n_layers,
+             (long long)p->units[0], (long long)p->units[p->n_layers], (long long)p->n_rows);
 }
 
 /* Largest difference, relative to the largest value. */
@@ -54,7 +56,7 @@ static void test_trajectory(const problem *p, int64_t batch_rows, int n_threads)
     int64_t *order = allocate(sizeof(int64_t) * (size_t)p->n_rows);
     void *weights = allocate((size_t)n * real_bytes(p->real));
     double *expected = new_doubles(n);
-    fbp_net *net = net_of(&t, fbp_isa_best(), n_threads, batch_rows);
+    fbp_net *net = net_of(&t, tested, n_threads, batch_rows);
     for (int epoch = 0; net && epoch < EPOCHS; epoch++) {
         fbp_progress progress;
         double loss_sum = 0;
@@ -102,7 +104,7 @@ static double loss_along(const problem *p, trainer *t, const fbp_data *data,
             moved.b[l][j] = t->b[l][j] + h * direction[at++];
     }
     void *unused = allocate((size_t)n_parameters(p) * real_bytes(p->real));
-    fbp_net *net = net_of(&moved, fbp_isa_best(), 1, p->n_rows);
+    fbp_net *net = net_of(&moved, tested, 1, p->n_rows);
     CHECK(fbp_loss_gradient(net, data, &p->step, &loss, unused) == FBP_OK, "loss_gradient");
     fbp_net_destroy(net);
     for (int l = 0; l < p->n_layers; l++)
@@ -122,7 +124,7 @@ static void test_gradient(const problem *p)
     void *gradient = allocate((size_t)n * real_bytes(p->real));
     double *expected = new_doubles(n), *direction = new_doubles(n);
     double loss = NAN, slope = 0;
-    fbp_net *net = net_of(&t, fbp_isa_best(), 2, p->n_rows);
+    fbp_net *net = net_of(&t, tested, 2, p->n_rows);
     CHECK(fbp_loss_gradient(net, &data, &p->step, &loss, gradient) == FBP_OK, "%s: gradient",
           label);
     const double expected_loss = trainer_batch(&t, &s, NULL, p->n_rows);
@@ -167,7 +169,7 @@ static void test_prediction(const problem *p)
         trainer_forward(&t, s.x + r * p->units[0]);
         memcpy(expected + r * n_out, t.a[p->n_layers], sizeof(double) * (size_t)n_out);
     }
-    fbp_net *net = net_of(&t, fbp_isa_best(), 3, 0);
+    fbp_net *net = net_of(&t, tested, 3, 0);
     CHECK(fbp_predict(net, &data.x, 0, NULL, NULL, p->real, together) == FBP_OK, "%s: predict",
           label);
     const double difference = relative_difference(p->real, together, expected, size);
@@ -188,7 +190,8 @@ static void test_prediction(const problem *p)
     trainer_free(&t);
 }
 
-/* Weights after some epochs, for every family and number of threads: one set of bits. */
+/* Weights after some epochs, for every family and number of threads: one set of bits for the fused
+ * families, one for each other. */
 static void test_same_bits(const problem *p, int64_t batch_rows, int epochs)
 {
     describe(p);
@@ -196,25 +199,28 @@ static void test_same_bits(const problem *p, int64_t batch_rows, int epochs)
     samples s = samples_new(p);
     const fbp_data data = data_of(p, &s);
     const size_t bytes = (size_t)n_parameters(p) * real_bytes(p->real);
-    void *first = allocate(bytes), *weights = allocate(bytes);
-    fbp_progress first_progress = {0}, progress;
-    for (int isa = 0, n_done = 0; isa < FBP_N_ISAS; isa++)
-        for (int threads = 1; fbp_isa_available(isa) && threads <= MOST_THREADS; n_done++) {
+    void *first[] = {allocate(bytes), allocate(bytes)}, *weights = allocate(bytes);
+    fbp_progress first_progress[2] = {0}, progress;
+    for (int isa = 0, n_fused = 0; isa < FBP_N_ISAS; isa++) {
+        const int fused = fbp_isa_fused(isa, p->real);
+        for (int threads = 1; fbp_isa_available(isa) && threads <= MOST_THREADS;) {
+            const int n_done = fused ? n_fused++ : threads - 1;
             fbp_net *net = net_of(&t, isa, threads, batch_rows);
             for (int epoch = 0; epoch < epochs; epoch++)
                 CHECK(fbp_train(net, &data, NULL, p->n_rows, batch_rows, &p->step, &progress) ==
                           FBP_OK,
                       "%s: train", label);
-            net_parameters(p, net, n_done ? weights : first);
-            first_progress = n_done ? first_progress : progress;
-            CHECK(!n_done || memcmp(first, weights, bytes) == 0,
+            net_parameters(p, net, n_done ? weights : first[fused]);
+            if (!n_done) first_progress[fused] = progress;
+            CHECK(!n_done || memcmp(first[fused], weights, bytes) == 0,
                   "%s: %s with %d threads: other weights", label, fbp_isa_name(isa), threads);
-            CHECK(same_bits(progress.loss_sum, first_progress.loss_sum),
+            CHECK(same_bits(progress.loss_sum, first_progress[fused].loss_sum),
                   "%s: %s with %d threads: other loss", label, fbp_isa_name(isa), threads);
             threads += isa == FBP_ISA_REF ? 2 : 1; /* ref is slow */
             fbp_net_destroy(net);
         }
-    free(first), free(weights);
+    }
+    free(first[0]), free(first[1]), free(weights);
     samples_free(&s);
     trainer_free(&t);
 }
@@ -246,29 +252,40 @@ static problem problem_number(int i, int real, int solver)
     return p;
 }
 
+/* One family and type against the naive trainer. */
+static void test_family(int real)
+{
+    for (int i = 0; i < 84; i++) {
+        const int solver = FBP_SOLVER_SGD + i % (FBP_N_SOLVERS - FBP_SOLVER_SGD);
+        problem p = problem_number(i, real, solver);
+        test_trajectory(&p, 1 + i % 29, 1 + i % 3);
+        p.solver = FBP_SOLVER_GRADIENT;
+        test_gradient(&p);
+        test_prediction(&p);
+    }
+    problem large = problem_number(2, real, FBP_SOLVER_ADAM);
+    large.n_rows = 10000;
+    test_trajectory(&large, 10000, 2); /* three chunks of the rows that the order keeps */
+    large.n_rows = 4200, large.solver = FBP_SOLVER_GRADIENT;
+    test_gradient(&large);
+}
+
 int main(void)
 {
     for (int real = FBP_F32; real <= FBP_F64; real++) {
-        for (int i = 0; i < 84; i++) {
-            const int solver = FBP_SOLVER_SGD + i % (FBP_N_SOLVERS - FBP_SOLVER_SGD);
-            problem p = problem_number(i, real, solver);
-            test_trajectory(&p, 1 + i % 29, 1 + i % 3);
-            p.solver = FBP_SOLVER_GRADIENT;
-            test_gradient(&p);
-            test_prediction(&p);
-        }
+        for (tested = 0; tested < FBP_N_ISAS; tested++)
+            if (tested == fbp_isa_best() ||
+                (fbp_isa_available(tested) && !fbp_isa_fused(tested, real)))
+                test_family(real);
+        tested = FBP_ISA_REF;
         for (int i = 0; i < 12; i++) {
             problem p = problem_number(i, real, FBP_SOLVER_SGD + i % 3);
             p.n_rows = 150;
             test_same_bits(&p, 64, 2);
         }
         problem large = problem_number(2, real, FBP_SOLVER_ADAM);
-        large.n_rows = 10000;
-        test_trajectory(&large, 10000, 2); /* three chunks of the rows that the order keeps */
         large.n_rows = 4200;
         test_same_bits(&large, 4100, 1);
-        large.solver = FBP_SOLVER_GRADIENT;
-        test_gradient(&large);
     }
     return check_done("training");
 }
