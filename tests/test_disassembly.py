@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""No instruction that a CPU may lack stands outside the kernel family that needs it."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+from collections import defaultdict
+from functools import cache
+
+import pytest
+from c_build import CORE
+
+from fastbp import _core
+
+pytestmark = pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64") or shutil.which("objdump") is None,
+    reason="reads the instructions of x86-64 with objdump",
+)
+
+#: What each family's functions may have beyond the SSE2 of every x86-64 CPU.
+ALLOWED = {
+    "avx2": {"SSE4", "VEX", "ymm"},
+    "avx512": {"SSE4", "VEX", "ymm", "zmm", "opmask", "EVEX"},
+}
+#: Kinds of instruction, as objdump writes them after a tab.
+KINDS = {
+    "SSE4": (  # and SSE3, SSSE3, popcnt
+        r"\t(?:(?:addsub|h(?:add|sub))p[sd]|movddup|movs[hl]dup|lddqu|ph(?:add|sub)\w+|pshufb"
+        r"|psign[bwd]|pabs[bwd]|palignr|pmaddubsw|pmulhrsw|p?blend\w+|round[ps][sd]|dpp[sd]|ptest"
+        r"|pmul(?:ld|dq)|pcmp(?:eq|gt)q|p(?:insr|extr)[bdq]|insertps|extractps|pm(?:in|ax)(?:s[bd]|u[wd])"
+        r"|pmov[sz]x\w+|packusdw|movntdqa|mpsadbw|phminposuw|pcmp[ei]str[im]|crc32\w*|popcnt)\b"
+    ),
+    "BMI": (
+        r"\t(?:andn|bextr|bls\w+|bzhi|mulx|pdep|pext|rorx|sarx|sh[lr]x|lzcnt|ad[co]x|movbe)[lq]?\b"
+    ),
+    "VEX": r"\tv(?!er[rw]\b)[a-z]",
+    "ymm": r"%ymm\d",
+    "zmm": r"%zmm\d",
+    "opmask": r"%k[0-7]\b",
+    "EVEX": r"%[xyz]mm(?:1[6-9]|2\d|3[01])\b",
+    "tile": r"%tmm\d",
+}
+
+
+def objdump(*options: str) -> list[str]:
+    command = ["objdump", *options, _core.__file__]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def sources() -> dict[int, str]:
+    """Return the source file of each function, by address; a function seen by others has none."""
+    found, file = {}, ""
+    for line in objdump("--syms"):
+        symbol = re.match(r"([0-9a-f]+) (.{7}) (\S+)\s+[0-9a-f]+\s*(.*)", line)
+        if symbol and "df" in symbol[2]:
+            file = symbol[4]
+        elif symbol and "F" in symbol[2]:
+            found[int(symbol[1], 16)] = file
+    return found
+
+
+@cache
+def kinds_by_source() -> dict[str, dict[str, str]]:
+    """Return, for each source file, the kinds of instruction in it, with an example of each."""
+    source_of = sources()
+    kinds: dict[str, dict[str, str]] = defaultdict(dict)
+    source = ""
+    for line in objdump("--disassemble", "--no-show-raw-insn", "--section=.text"):
+        head = re.match(r"([0-9a-f]+) <(.*)>:$", line)
+        if head:
+            source = source_of.get(int(head[1], 16), "")
+            kinds[source].setdefault("any", head[2])
+            continue
+        for kind, pattern in KINDS.items():
+            if re.search(pattern, line):
+                kinds[source].setdefault(kind, line.strip())
+    return kinds
+
+
+def family_of(source: str) -> str:
+    return source.rpartition("_")[0] if (CORE / "isa" / source).is_file() else ""
+
+
+def test_functions_are_told_by_their_source() -> None:
+    names = {path.name for path in (CORE / "isa").glob("*.c") if path.name[:4] != "neon"}
+    assert names <= set(kinds_by_source()), "the extension has been stripped"
+
+
+@pytest.mark.parametrize("family", ALLOWED)
+@pytest.mark.parametrize("real", ["f32", "f64"])
+def test_a_family_has_its_instructions(family: str, real: str) -> None:
+    assert ALLOWED[family] - {"SSE4"} <= set(kinds_by_source()[f"{family}_{real}.c"])
+
+
+def test_nothing_else_has_them() -> None:
+    for source, kinds in kinds_by_source().items():
+        allowed = ALLOWED.get(family_of(source), set()) | {"any"}
+        assert {kind: kinds[kind] for kind in kinds.keys() - allowed} == {}, source
