@@ -36,6 +36,7 @@ void fbp_backward_block(fbp_net *net, int64_t row, int64_t rows)
 void fbp_update_task(fbp_net *net, const fbp_task *task, int64_t rows, const fbp_update *update)
 {
     const fbp_layer *layer = &net->layers[task->layer];
+    const int sparse = net->sparse.used && task->layer == 0;
     const fbp_strip strip = {
         .rows = rows,
         .fan_in = layer->fan_in,
@@ -46,6 +47,7 @@ void fbp_update_task(fbp_net *net, const fbp_task *task, int64_t rows, const fbp
         .fresh = task->fresh,
         .a = layer->a,
         .a_stride = layer->a_stride,
+        .x = &net->sparse.strips,
         .delta = layer->delta,
         .delta_stride = layer->delta_stride,
         .w = layer->w,
@@ -58,5 +60,8 @@ void fbp_update_task(fbp_net *net, const fbp_task *task, int64_t rows, const fbp
         .squares = layer->squares,
     };
     const fbp_kernels *k = net->kernels;
-    (layer->column ? k->update_column : k->update)[net->solver](&strip, update);
+    if (sparse)
+        (layer->column ? k->update_sparse_column : k->update_sparse)[net->solver](&strip, update);
+    else
+        (layer->column ? k->update_column : k->update)[net->solver](&strip, update);
 }

@@ -71,8 +71,8 @@ static int weights_are_valid(const fbp_net *net, const void *weights, int64_t n_
 
 int fbp_data_is_valid(const fbp_net *net, const fbp_data *data)
 {
-    if (!data || !fbp_matrix_is_valid(&data->x, net->n_in) || (!data->y && data->x.n_rows > 0))
-        return 0;
+    if (!data || (net->sparse.used && !data->x.indptr)) return 0;
+    if (!fbp_matrix_is_valid(&data->x, net->n_in) || (!data->y && data->x.n_rows > 0)) return 0;
     if (data->weights && !weights_are_valid(net, data->weights, data->x.n_rows)) return 0;
     int bad = 0;
     if (fbp_loss_takes_codes(net->loss))

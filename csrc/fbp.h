@@ -56,6 +56,9 @@ typedef enum {
 
 typedef enum { FBP_F32, FBP_F64 } fbp_real;
 
+/** Rows of a batch that are held at once; larger batches run in chunks. */
+#define FBP_CHUNK_ROWS 4096
+
 typedef struct fbp_net fbp_net;
 
 /** Asked about every 20 ms, from the calling thread: non-zero means stop. */
@@ -74,9 +77,13 @@ typedef struct {
     int32_t fixed_threads; /* non-zero: as many where they find work, even if fewer are faster */
     int64_t max_rows;      /* rows of the largest batch; 0: the net only predicts */
     int64_t predict_rows;  /* most rows of a prediction, to save memory; 0: not known */
+    /* A net for sparse X takes CSR only, and passes over what is not stored. Values stored: */
+    int64_t max_row_nonzeros;   /* in the fullest row, ≥ 1; 0: X is dense, or CSR made dense */
+    int64_t max_batch_nonzeros; /* in any FBP_CHUNK_ROWS rows of any batch; read if max_rows > 0 */
 } fbp_spec;
 
-/** A matrix of samples: dense, or CSR when indptr is set. Borrowed, read only.
+/** A matrix of samples: dense, or CSR when indptr is set. Borrowed, read only. Both give the
+ *  same bits.
  *  Dense rows are contiguous, ld elements apart. CSR rows may be unsorted; duplicates add up. */
 typedef struct {
     int64_t n_rows, n_cols;
@@ -184,7 +191,8 @@ fbp_status fbp_net_set_step_count(fbp_net *net, int64_t count, double beta_1, do
  *  Threads  one team of at most spec.n_threads; one caller at a time per net
  *  Memory   none allocated
  *  Numerics the same bits for any number of threads
- *  Returns  FBP_OK | FBP_EINVAL | FBP_ESTOPPED (weights are those after whole updates) */
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_ENONZEROS | FBP_ESTOPPED (weights are those after whole
+ *           updates) */
 fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, int64_t n_order,
                      int64_t batch_rows, const fbp_step *step, fbp_progress *progress);
 
@@ -196,7 +204,7 @@ fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, i
  *  Threads  one team of at most spec.n_threads; one caller at a time per net
  *  Memory   none allocated
  *  Numerics the same bits for any number of threads
- *  Returns  FBP_OK | FBP_EINVAL | FBP_ESTOPPED */
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_ENONZEROS | FBP_ESTOPPED */
 fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step *step, double *loss,
                              void *grad);
 
@@ -213,7 +221,8 @@ enum { FBP_PREDICT_RAW = 1, FBP_PREDICT_STRICT = 2 };
  *  Threads  one team of at most spec.n_threads; one caller at a time per net
  *  Memory   none allocated
  *  Numerics a row's bits do not depend on the other rows, nor on the number of threads
- *  Returns  FBP_OK | FBP_EINVAL | FBP_ESTOPPED | FBP_ENONFINITE (out is then partly written) */
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_ENONZEROS | FBP_ESTOPPED | FBP_ENONFINITE (out is then partly
+ *           written by the last two) */
 fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn poll,
                        void *poll_context, int32_t out_real, void *out);
 

@@ -7,6 +7,8 @@
  */
 #include "form.h"
 
+#include "sparse.h"
+
 #define OPERATIONS_PER_NANOSECOND 100.0 /* in float32; half as many in float64 */
 #define BYTES_PER_NANOSECOND 25.0       /* from the third-level cache */
 #define BARRIER_NANOSECONDS 500.0       /* for two threads; as many again with each doubling */
@@ -46,8 +48,8 @@ double fbp_step_nanoseconds(const fbp_net *net, int64_t rows)
 {
     double weights = 0;
     for (int l = 0; l < net->n_layers; l++)
-        weights +=
-            (l > 0 ? 3.0 : 2.0) * (double)net->layers[l].fan_in * (double)net->layers[l].fan_out;
+        weights += (l > 0 ? 3.0 : 2.0) * (double)fbp_sparse_fan_in(net, &net->layers[l]) *
+                   (double)net->layers[l].fan_out;
     return 2 * weights * (double)rows / operations_per_nanosecond(net);
 }
 
@@ -86,14 +88,14 @@ void fbp_plan_form(fbp_net *net, int64_t rows, int n_threads)
         fbp_layer *layer = &net->layers[l];
         const int64_t outputs = panels_of(net, layer->fan_out);
         const int64_t inputs = panels_of(net, layer->fan_in);
+        const int64_t fan_in = fbp_sparse_fan_in(net, layer);
         layer->forward_grid = fbp_grid_choose(n_tiles, outputs, n_threads);
         layer->backward_grid = fbp_grid_choose(n_tiles, inputs, n_threads);
         const double n_products = l > 0 ? 2 : 1; /* the first layer has no backward data product */
-        bytes +=
-            n_products * (double)layer->fan_in * (double)layer->fan_out * (double)net->real_bytes;
-        compute += cell_nanoseconds(net, most, outputs, layer->fan_in, whole);
+        bytes += n_products * (double)fan_in * (double)layer->fan_out * (double)net->real_bytes;
+        compute += cell_nanoseconds(net, most, outputs, fan_in, whole);
         grid += barrier_nanoseconds(n_threads) * n_products +
-                cell_nanoseconds(net, n_tiles, outputs, layer->fan_in, layer->forward_grid);
+                cell_nanoseconds(net, n_tiles, outputs, fan_in, layer->forward_grid);
         if (l == 0) continue;
         compute += cell_nanoseconds(net, most, inputs, layer->fan_out, whole);
         grid += cell_nanoseconds(net, n_tiles, inputs, layer->fan_out, layer->backward_grid);

@@ -6,11 +6,16 @@
  *     z      = a[L−1] · W[L−1] + b[L−1]      for the last; the loss applies its link
  */
 #include "internal.h"
+#include "sparse.h"
 
 void fbp_forward_cell(fbp_net *net, int l, fbp_cell cell)
 {
     const fbp_kernels *k = net->kernels;
     const fbp_layer *layer = &net->layers[l];
+    if (l == 0 && net->sparse.used) {
+        fbp_sparse_forward_cell(net, cell);
+        return;
+    }
     const int64_t row = cell.row, first = cell.first_panel * k->nr;
     const void *a = fbp_at(net, layer->a, row * k->nr);
     if (layer->column) {

@@ -25,10 +25,24 @@
 #include "pace.h"
 
 #define FBP_CACHE_LINE 64
-#define FBP_CHUNK_ROWS 4096 /* rows of a batch held at once; larger batches run in chunks */
 #define FBP_STRIP_ROWS 32   /* rows of W in one task and in one partial sum of squares */
 #define FBP_COLUMN_LANES 16 /* partial sums of a one-column layer's dot product */
 #define FBP_MAX_MOMENTS 2
+
+/* Rows of X by rows: the columns, increasing, and values of row r at begin[r] … end[r] − 1. */
+typedef struct {
+    int64_t *begin, *end;
+    uint32_t *columns;
+    void *values;
+} fbp_csr;
+
+/* The same by strips of FBP_STRIP_ROWS columns: value i of X[row, column] is at row · 32 + column % 32
+ * of its strip. Strip s ends at end[s] and begins where strip s − 1 ends; rows increase. */
+typedef struct {
+    int64_t *end;
+    uint32_t *places;
+    void *values;
+} fbp_strips;
 
 /* How a weight product ends: what the solver needs, in double; kernels round it to real. */
 typedef struct {
@@ -47,7 +61,8 @@ typedef struct {
     int fresh;     /* the thread's first strip of this panel of delta in this step */
     const void *a; /* panels [rows × fan_in] */
     int64_t a_stride;
-    const void *delta; /* panels [rows × fan_out], or a vector for a column */
+    const fbp_strips *x; /* sparse: what stands for a */
+    const void *delta;   /* panels [rows × fan_out], or a vector for a column */
     int64_t delta_stride;
     void *w, *wt, *b; /* packed W and Wᵀ (or NULL), intercepts */
     void *gw, *gb;    /* gradient store, laid out like W and b; NULL if never needed */
@@ -65,6 +80,9 @@ typedef void fbp_backward_fn(int64_t rows, int64_t fan_in, int64_t fan_out, cons
                              void *out);
 /* W ← solver(W, aᵀ · delta) for one strip, intercepts with the first strip of a panel. */
 typedef void fbp_update_fn(const fbp_strip *strip, const fbp_update *update);
+/* out = act(x · W + b) for rows (a multiple of MR) of sparse x. */
+typedef void fbp_forward_sparse_fn(int64_t rows, int64_t fan_out, int64_t fan_in, const fbp_csr *x,
+                                   const void *w, const void *b, void *out, int64_t out_stride);
 /* z → delta in place, and each row's loss. y: int32 codes, or reals n padded to lanes apart. */
 typedef void fbp_loss_fn(int64_t rows, int64_t n, void *z, int64_t stride, const void *y,
                          const void *weights, double *row_loss);
@@ -73,6 +91,12 @@ typedef void fbp_link_fn(int64_t rows, int64_t n, void *z, int64_t stride);
 /* Rows order[0 … rows−1] of x (or first … when order is NULL) into panels. */
 typedef void fbp_gather_fn(const fbp_matrix *x, const int64_t *order, int64_t first, int64_t rows,
                            void *out, int64_t out_stride);
+/* Rows of CSR x into out at out->begin; sums [n_cols] and marks, a bit per column, stay zeros. */
+typedef void fbp_compact_fn(const fbp_matrix *x, const int64_t *order, int64_t first, int64_t rows,
+                            const fbp_csr *out, void *sums, uint64_t *marks);
+/* Strips s0 … s1 − 1 of sparse rows; calls for different strips may run at once. */
+typedef void fbp_cut_fn(int64_t rows, const fbp_csr *x, int64_t s0, int64_t s1,
+                        const fbp_strips *out);
 /* Panels (or a vector, n = 1) into row-major out. */
 typedef void fbp_scatter_fn(int64_t rows, int64_t n, const void *z, int64_t stride, void *out);
 
@@ -92,6 +116,8 @@ typedef struct {
     fbp_forward_fn *forward[FBP_N_ACTIVATIONS], *forward_column;
     fbp_backward_fn *backward[FBP_N_ACTIVATIONS], *backward_column[FBP_N_ACTIVATIONS];
     fbp_update_fn *update[FBP_N_SOLVERS], *update_column[FBP_N_SOLVERS];
+    fbp_forward_sparse_fn *forward_sparse[FBP_N_ACTIVATIONS], *forward_sparse_column;
+    fbp_update_fn *update_sparse[FBP_N_SOLVERS], *update_sparse_column[FBP_N_SOLVERS];
     fbp_loss_fn *loss[FBP_N_LOSSES];
     fbp_link_fn *link[FBP_N_LOSSES];
     fbp_gather_fn *gather_dense[2], *gather_csr[2]; /* by fbp_real of x */
@@ -100,6 +126,8 @@ typedef struct {
     fbp_rows_column_fn *rows_column;
     fbp_activate_fn *activate[FBP_N_ACTIVATIONS];
     int (*within)(int64_t n, const void *x, double bound); /* whether every |x| < bound */
+    fbp_compact_fn *compact[2];                            /* by fbp_real of x */
+    fbp_cut_fn *cut;
     void (*pack)(int64_t fan_in, int64_t fan_out, const void *coef, void *w, void *wt);
     void (*unpack)(int64_t fan_in, int64_t fan_out, const void *w, void *coef);
     void (*math[4])(int64_t n, const void *x, void *y); /* exp, log, tanh, logistic; for tests */
@@ -143,7 +171,18 @@ typedef struct {
     int64_t stride;
     void *y;       /* targets of the block */
     void *weights; /* sample weights of the block */
+    fbp_csr rows;  /* sparse: prediction's rows of the block */
+    void *sums;    /* sparse: a dense row, and a bit per column; zeros between uses */
+    uint64_t *marks;
 } fbp_scratch;
+
+/* A net for sparse X: the chunk's rows, by rows and by strips (sparse.h). */
+typedef struct {
+    int used;
+    int64_t max_row, max_batch; /* nonzeros: of a row, of the rows of a chunk */
+    fbp_csr rows;
+    fbp_strips strips;
+} fbp_sparse;
 
 struct fbp_net {
     const fbp_kernels *kernels;
@@ -163,6 +202,7 @@ struct fbp_net {
     int32_t n_tasks, n_panels, planned_threads;
     int by_layer;         /* the form of the rows phase, see form.h */
     fbp_scratch *scratch; /* [n_threads] */
+    fbp_sparse sparse;
     fbp_pace pace;
     void *arena;
 };

@@ -9,6 +9,7 @@
 
 #include "arena.h"
 #include "isa/fpenv.h"
+#include "sparse.h"
 #include "tasks.h"
 
 #define BLOCK_BYTES (1024 * 1024) /* a block's widest layer: half of a server core's L2 */
@@ -28,6 +29,7 @@ int fbp_spec_is_valid(const fbp_spec *s)
         if (s->units[l] < 1) return 0;
     for (int l = 0; l + 1 < s->n_layers; l++)
         if (s->activations[l] < 0 || s->activations[l] >= FBP_N_ACTIVATIONS) return 0;
+    if (s->max_row_nonzeros < 0 || s->max_batch_nonzeros < 0) return 0;
     return !fbp_loss_takes_codes(s->loss) || s->units[s->n_layers] > 1;
 }
 
@@ -37,7 +39,8 @@ int fbp_sizes_fit(const fbp_spec *s)
     const int64_t limit = INT64_C(1) << 40;
     for (int l = 0; l <= s->n_layers; l++)
         if (s->units[l] > limit) return 0;
-    return s->max_rows <= limit;
+    if (s->max_row_nonzeros > 0 && s->units[0] > INT32_MAX) return 0;
+    return fbp_max(s->max_rows, fbp_max(s->max_row_nonzeros, s->max_batch_nonzeros)) <= limit;
 }
 
 /* Elements of a packed W: panels of full vectors. */
@@ -97,7 +100,8 @@ static void carve_layer(const fbp_net *net, int l, fbp_layer *layer, fbp_arena *
     layer->n_squares = fbp_ceil_div(layer->fan_in, FBP_STRIP_ROWS) * columns;
     layer->squares = fbp_arena_take(arena, layer->n_squares, net->real_bytes);
     layer->a_stride = layer->delta_stride = panel_stride(net, net->chunk);
-    layer->a = take_panels(net, arena, layer->a_stride, layer->fan_in);
+    if (l > 0 || !net->sparse.used)
+        layer->a = take_panels(net, arena, layer->a_stride, layer->fan_in);
     layer->delta = layer->column ? fbp_arena_take(arena, net->chunk, net->real_bytes)
                                  : take_panels(net, arena, layer->delta_stride, layer->fan_out);
 }
@@ -108,6 +112,7 @@ static void carve_scratch(const fbp_net *net, fbp_scratch *scratch, int64_t wide
     scratch->stride = panel_stride(net, net->block);
     for (int i = 0; i < 2; i++)
         scratch->panels[i] = take_panels(net, arena, scratch->stride, widest);
+    if (net->sparse.used) fbp_sparse_carve_scratch(net, scratch, arena);
     if (net->max_rows == 0) return;
     scratch->y = fbp_arena_take(arena, net->block, (size_t)net->y_step * net->real_bytes);
     scratch->weights = fbp_arena_take(arena, net->block, net->real_bytes);
@@ -117,7 +122,7 @@ static void carve_scratch(const fbp_net *net, fbp_scratch *scratch, int64_t wide
 static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
 {
     int64_t widest = 1;
-    for (int l = 0; l <= spec->n_layers; l++)
+    for (int l = net->sparse.used; l <= spec->n_layers; l++) /* sparse rows take no panels */
         widest = fbp_max(widest, spec->units[l]);
     const int64_t mr = net->kernels->mr;
     const int64_t rows = BLOCK_BYTES / (widest * (int64_t)net->real_bytes) / mr * mr;
@@ -149,6 +154,7 @@ static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
         if (arena->base) net->scratch[t] = scratch;
     }
     if (net->max_rows == 0) return;
+    if (net->sparse.used) fbp_sparse_carve(net, arena);
     net->row_loss = fbp_arena_take(arena, net->chunk, sizeof(double));
     net->tasks = fbp_arena_take(arena, net->n_tasks, sizeof(fbp_task));
     net->task_order = fbp_arena_take(arena, 2 * (int64_t)net->n_tasks, sizeof(int32_t));
@@ -173,6 +179,9 @@ static void fill_in(fbp_net *net, const fbp_spec *spec, const fbp_kernels *kerne
     net->n_out = spec->units[spec->n_layers];
     net->y_step = net->n_out == 1 ? 1 : fbp_round_up(net->n_out, kernels->lanes);
     net->max_rows = spec->max_rows;
+    net->sparse = (fbp_sparse){.used = spec->max_row_nonzeros > 0,
+                               .max_row = spec->max_row_nonzeros,
+                               .max_batch = spec->max_batch_nonzeros};
     net->chunk = fbp_round_up(fbp_min(spec->max_rows, FBP_CHUNK_ROWS), kernels->mr);
     net->beta_1_power = net->beta_2_power = 1;
 }
@@ -250,7 +259,7 @@ fbp_status fbp_net_set_moment(fbp_net *net, int layer, int moment, const void *c
                               const void *intercept)
 {
     const fbp_layer *l = layer_at(net, layer);
-    if (!l || !l->a || moment < 0 || moment >= net->n_moments || !coef || !intercept)
+    if (!l || net->max_rows == 0 || moment < 0 || moment >= net->n_moments || !coef || !intercept)
         return FBP_EINVAL;
     put(net, l, coef, intercept, l->mw[moment], NULL, l->mb[moment]);
     return FBP_OK;
@@ -260,7 +269,7 @@ fbp_status fbp_net_get_moment(const fbp_net *net, int layer, int moment, void *c
                               void *intercept)
 {
     const fbp_layer *l = layer_at(net, layer);
-    if (!l || !l->a || moment < 0 || moment >= net->n_moments || !coef || !intercept)
+    if (!l || net->max_rows == 0 || moment < 0 || moment >= net->n_moments || !coef || !intercept)
         return FBP_EINVAL;
     take(net, l, l->mw[moment], l->mb[moment], coef, intercept);
     return FBP_OK;

@@ -6,6 +6,7 @@
  */
 #include "data.h"
 #include "internal.h"
+#include "sparse.h"
 #include "team.h"
 
 #define TAKEN_VALUES 2048 /* checked at a time, and then gathered */
@@ -25,7 +26,8 @@ typedef struct {
 static void *forward_scratch(const fbp_net *net, const fbp_scratch *s, int64_t padded)
 {
     const fbp_kernels *k = net->kernels;
-    for (int l = 0; l < net->n_layers; l++) {
+    if (net->sparse.used) fbp_sparse_forward_scratch(net, s, padded);
+    for (int l = net->sparse.used; l < net->n_layers; l++) {
         const fbp_layer *layer = &net->layers[l];
         fbp_forward_fn *forward = layer->column ? k->forward_column : k->forward[layer->activation];
         forward(padded, layer->fan_out, layer->fan_in, s->panels[l % 2], s->stride, layer->w,
@@ -35,19 +37,23 @@ static void *forward_scratch(const fbp_net *net, const fbp_scratch *s, int64_t p
 }
 
 /* Rows into the thread's first buffer, checked if asked for: a few at a time, so that the second look
- * at them is into L1. */
-static int take_rows(const prediction *p, const fbp_scratch *scratch, int64_t row, int64_t n)
+ * at them is into L1. How many of the n were taken. */
+static int64_t take_rows(prediction *p, const fbp_scratch *scratch, int64_t row, int64_t n)
 {
     const fbp_net *net = p->net;
+    if (net->sparse.used) return fbp_sparse_gather_block(net, p->x, row, n, scratch);
     const int strict = p->flags & FBP_PREDICT_STRICT;
     const int64_t step = strict ? fbp_max(1, TAKEN_VALUES / net->n_in) : n;
     for (int64_t r = 0; r < n; r += step) {
         const int64_t count = fbp_min(step, n - r);
-        if (strict && !fbp_rows_are_within(p->x, net->isa, net->real, row + r, count)) return 0;
+        if (strict && !fbp_rows_are_within(p->x, net->isa, net->real, row + r, count)) {
+            atomic_store(&p->stop, FBP_ENONFINITE);
+            return n;
+        }
         fbp_gather_x(net, p->x, NULL, row + r, count,
                      fbp_at(net, scratch->panels[0], r * net->kernels->nr), scratch->stride);
     }
-    return 1;
+    return n;
 }
 
 static void predict_body(void *context, int thread, int n_threads)
@@ -60,15 +66,17 @@ static void predict_body(void *context, int thread, int n_threads)
         (size_t)net->n_out * (p->out_real == FBP_F32 ? sizeof(float) : sizeof(double));
     (void)n_threads;
     for (;;) {
-        const int64_t row = atomic_fetch_add(&p->next, p->step);
+        int64_t row = atomic_fetch_add(&p->next, p->step);
         if (row >= p->x->n_rows) return;
-        const int64_t n = fbp_min(p->step, p->x->n_rows - row);
-        const int64_t padded = fbp_round_up(n, k->mr);
-        if (!take_rows(p, scratch, row, n)) atomic_store(&p->stop, FBP_ENONFINITE);
-        void *z = forward_scratch(net, scratch, padded);
-        if (!(p->flags & FBP_PREDICT_RAW)) k->link[net->loss](n, net->n_out, z, scratch->stride);
-        k->scatter[p->out_real](n, net->n_out, z, scratch->stride,
-                                p->out + (size_t)row * row_bytes);
+        const int64_t end = fbp_min(row + p->step, p->x->n_rows);
+        for (int64_t n; row < end; row += n) { /* sparse rows may be too full to take all at once */
+            n = take_rows(p, scratch, row, end - row);
+            void *z = forward_scratch(net, scratch, fbp_round_up(n, k->mr));
+            if (!(p->flags & FBP_PREDICT_RAW))
+                k->link[net->loss](n, net->n_out, z, scratch->stride);
+            k->scatter[p->out_real](n, net->n_out, z, scratch->stride,
+                                    p->out + (size_t)row * row_bytes);
+        }
         if (thread == 0 && fbp_poll_due(&p->poller)) atomic_store(&p->stop, FBP_ESTOPPED);
         if (atomic_load_explicit(&p->stop, memory_order_relaxed)) return;
     }
@@ -79,10 +87,12 @@ static void predict_body(void *context, int thread, int n_threads)
 #define MULTIPLY_ADDS_PER_THREAD 10000000.0
 #define SHARES_PER_THREAD 4 /* so that a thread which comes late finds less left to do */
 
-static int threads_for(const fbp_net *net, int64_t n_rows, int64_t limit)
+static int threads_for(const fbp_net *net, const fbp_matrix *x, int64_t limit)
 {
+    const int64_t n_rows = x->n_rows;
     double work = 0;
-    for (int l = 0; l < net->n_layers; l++)
+    if (net->sparse.used) work = fbp_sparse_mean_row(x) * (double)net->layers[0].fan_out;
+    for (int l = net->sparse.used; l < net->n_layers; l++)
         work += (double)net->layers[l].fan_in * (double)net->layers[l].fan_out;
     work *= (double)n_rows / MULTIPLY_ADDS_PER_THREAD;
     const int64_t tiles = fbp_ceil_div(n_rows, net->kernels->mr);
@@ -98,6 +108,8 @@ fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn
         (out_real != FBP_F32 && out_real != FBP_F64) || (!out && x->n_rows > 0) ||
         ((flags & FBP_PREDICT_STRICT) && x->indptr))
         return FBP_EINVAL;
+    if (net->sparse.used && !x->indptr) return FBP_EINVAL;
+    if (!fbp_sparse_rows_fit(net, x)) return FBP_ENONZEROS;
     prediction p = {
         .net = net,
         .x = x,
@@ -109,7 +121,7 @@ fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn
     };
     const uint64_t fpenv = fbp_fpenv_enter();
     const int share = fbp_team_enter(net->n_threads);
-    const int n_threads = threads_for(net, x->n_rows, share);
+    const int n_threads = threads_for(net, x, share);
     const int64_t even = fbp_ceil_div(x->n_rows, (int64_t)SHARES_PER_THREAD * n_threads);
     if (n_threads > 1) /* and of full tiles */
         p.step = fbp_min(p.step, fbp_round_up(fbp_max(even, 1), net->kernels->mr));

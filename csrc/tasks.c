@@ -4,9 +4,12 @@
 
 #include <stdlib.h>
 
+#include "sparse.h"
+
 #define DELTA_BYTES (1024 * 1024) /* panels of delta that stay in L2 while strips pass over them */
 #define MANY_TASKS 16     /* per thread: from there on a task more or less does not matter */
 #define EDGE_COST 0.3     /* vectors' worth of broadcasts and of the loop in a tile's k */
+#define SOLVER_ROWS 45    /* rows of a batch that cost a tile as much as Adam does */
 #define INTERCEPTS_COST 4 /* their pass over delta */
 
 int32_t fbp_count_tasks(const fbp_net *net, const fbp_layer *layer, fbp_arena *arena)
@@ -18,6 +21,14 @@ int32_t fbp_count_tasks(const fbp_net *net, const fbp_layer *layer, fbp_arena *a
     return arena->overflow ? 0 : (int32_t)count;
 }
 
+/* A strip's share of what it would cost with dense rows: the solver's part stays. */
+static double sparse_share(const fbp_net *net, const fbp_layer *layer)
+{
+    const double rows = (double)fbp_min(net->max_rows, net->chunk);
+    const double stored = (double)fbp_sparse_fan_in(net, layer) / (double)layer->fan_in;
+    return (SOLVER_ROWS + rows * stored) / (SOLVER_ROWS + rows);
+}
+
 /* A column panel's strips i0 … of one layer. */
 static fbp_task make_task(const fbp_net *net, int32_t l, int32_t panel, int64_t i0)
 {
@@ -26,7 +37,8 @@ static fbp_task make_task(const fbp_net *net, int32_t l, int32_t panel, int64_t 
     const int64_t i1 = fbp_min(layer->fan_in, i0 + FBP_STRIP_ROWS);
     const int64_t width = fbp_panel_width(layer->fan_out, panel, k->lanes, k->nr);
     const double cost = (double)(i1 - i0) * ((double)width / k->lanes + EDGE_COST);
-    return (fbp_task){l, panel, i0, i1, cost + (i0 == 0 ? INTERCEPTS_COST : 0), 0};
+    return (fbp_task){
+        l, panel, i0, i1, cost * sparse_share(net, layer) + (i0 == 0 ? INTERCEPTS_COST : 0), 0};
 }
 
 /* Groups of panels whose deltas fit in L2, and in a group strip by strip: a strip of a is read from

@@ -25,6 +25,7 @@
 #include "form.h"
 #include "internal.h"
 #include "phases.h"
+#include "sparse.h"
 #include "tasks.h"
 #include "team.h"
 
@@ -75,8 +76,15 @@ static int must_stop(training *t, int thread)
     return atomic_load_explicit(&t->stop_in_rows, memory_order_relaxed);
 }
 
-static void gather_rows(training *t, int64_t first, int64_t row, int64_t n)
+/* Rows row … row + n − 1 of the chunk of `rows` rows. */
+static void gather_rows(training *t, int64_t first, int64_t rows, int64_t row, int64_t n,
+                        int thread)
 {
+    if (t->net->sparse.used) {
+        fbp_sparse_gather(t->net, &t->data->x, t->order, first, rows, row, n,
+                          &t->net->scratch[thread]);
+        return;
+    }
     const fbp_layer *input = &t->net->layers[0];
     fbp_gather_x(t->net, &t->data->x, t->order, first + row, n,
                  fbp_at(t->net, input->a, row * t->net->kernels->nr), input->a_stride);
@@ -108,7 +116,7 @@ static void rows_through_layers(training *t, int64_t first, int64_t rows, int th
     for (int64_t row = begin * mr; row < end * mr; row += net->block) {
         const int64_t padded = fbp_min(net->block, end * mr - row);
         const int64_t n = fbp_min(padded, rows - row);
-        gather_rows(t, first, row, n);
+        gather_rows(t, first, rows, row, n, thread);
         fbp_phase_mark(thread, FBP_PHASE_GATHER);
         fbp_forward_block(net, row, padded);
         fbp_phase_mark(thread, FBP_PHASE_FORWARD);
@@ -150,7 +158,7 @@ static void layers_over_rows(training *t, int64_t first, int64_t rows, int threa
     fbp_net *net = t->net;
     int64_t begin, end;
     fbp_share(rows, thread, n_threads, &begin, &end);
-    gather_rows(t, first, begin, end - begin);
+    gather_rows(t, first, rows, begin, end - begin, thread);
     fbp_team_barrier(&t->team, n_threads);
     for (int l = 0; l < net->n_layers; l++)
         share_product(t, l, fbp_forward_cell, net->layers[l].forward_grid, net->layers[l].fan_out,
@@ -218,6 +226,12 @@ static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_
             fbp_update update = t->update;
             update.first = begin == 0;
             update.last = begin + chunk == rows;
+            if (t->net->sparse.used) {
+                fbp_sparse_cut(t->net, chunk, thread, n_threads);
+                fbp_phase_mark(thread, FBP_PHASE_GATHER);
+                fbp_team_barrier(&t->team, n_threads);
+                fbp_phase_mark(thread, FBP_PHASE_WAIT);
+            }
             weights_phase(t, chunk, &update, thread);
         }
         fbp_phase_mark(thread, FBP_PHASE_WEIGHTS);
@@ -292,6 +306,7 @@ fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, i
         .step = step,
         .progress = progress,
     };
+    if (!fbp_sparse_fits(net, &data->x, order, n_order, batch_rows)) return FBP_ENONZEROS;
     return run(&t);
 }
 
@@ -331,6 +346,7 @@ fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step 
         .step = step,
         .progress = &progress,
     };
+    if (!fbp_sparse_fits(net, &data->x, NULL, t.n_order, t.batch_rows)) return FBP_ENONZEROS;
     const fbp_status status = run(&t);
     if (status != FBP_OK) return status;
     if (progress.n_steps == 0) /* Σ weights is zero */

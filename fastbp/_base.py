@@ -31,6 +31,7 @@ from ._data import (
     core_rows,
     dtype_to_validate,
     refuse_masked_arrays,
+    sparse_sizes,
 )
 from ._lbfgs import fit_lbfgs
 from ._optimizer import Optimizer
@@ -276,10 +277,11 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
         return weights
 
     def _make_net(
-        self, weights: Weights, *, solver: str = "gradient", max_rows: int = 0
+        self, weights: Weights, X: Any, *, solver: str = "gradient", max_rows: int = 0
     ) -> _core.Net:
-        """Make a network of the core, to be used within one call only."""
+        """Make a network of the core for rows of X, to be used within one call only."""
         units = weights.units
+        nonzeros = sparse_sizes(X, max_rows)
         net = _core.Net(
             units,
             [self._hidden_activation] * (len(units) - 2),
@@ -288,6 +290,8 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
             solver=solver,
             max_rows=max_rows,
             n_threads=self._thread_limit(),
+            max_row_nonzeros=nonzeros.row,
+            max_batch_nonzeros=nonzeros.batch,
         )
         net.set_weights(*weights)
         return net
@@ -326,7 +330,8 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
         X = self._check_X(X)
         weights = check_weights(self.coefs_, self.intercepts_, self.n_features_in_, self.n_outputs_)
         result = "float32" if X.dtype == np.float32 else "float64"
-        net, dtype = self._make_net(weights), weights.dtype if as_computed else result
+        dtype = weights.dtype if as_computed else result
+        net = self._make_net(weights, X)
         blocks = [net.predict(x, raw=raw, dtype=dtype) for x in core_blocks(X, weights.dtype)]
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 

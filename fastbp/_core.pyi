@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+#: Rows of a batch that are held at once; larger batches run in chunks.
+CHUNK_ROWS: int
+
 class Progress(NamedTuple):
     """How far a call to `Net.train` came."""
 
@@ -33,6 +36,8 @@ class Net:
         dtype: str,
         solver: str = "gradient",
         max_rows: int = 0,
+        max_row_nonzeros: int = 0,  # of X, from 1 on: X is sparse, as CSR only; 0: any X
+        max_batch_nonzeros: int = 0,  # in any CHUNK_ROWS rows of a batch
         n_threads: int = 1,
         fixed_threads: bool = False,
         isa: str | None = None,

@@ -54,6 +54,7 @@ def names():
 
 
 _NAMES = names()
+CHUNK_ROWS = FBP_CHUNK_ROWS  # of a batch, held at once
 _DTYPES = {"float32": FBP_F32, "float64": FBP_F64}
 _ACTIVATION_IDS = {name: i for i, name in enumerate(_NAMES["activations"])}
 _LOSS_IDS = {name: i for i, name in enumerate(_NAMES["losses"])}
@@ -174,9 +175,11 @@ cdef int32_t _matrix_real(X) except -1:
     return _DTYPES[X.dtype.name]
 
 
-cdef fbp_matrix _matrix(X, int64_t n_cols) except *:
-    """Borrow X, dense with contiguous rows or CSR."""
+cdef fbp_matrix _matrix(X, int64_t n_cols, bint sparse) except *:
+    """Borrow X, dense with contiguous rows or CSR, or CSR only."""
     cdef fbp_matrix x
+    if isinstance(X, np.ndarray) and sparse:
+        raise TypeError("X must be a CSR matrix: the net was made for sparse X.")
     if isinstance(X, np.ndarray):
         x = _dense(X)
     elif getattr(X, "format", None) == "csr":
@@ -215,6 +218,7 @@ cdef class Net:
     cdef bint busy
     cdef int solver, codes
     cdef int64_t max_rows
+    cdef bint sparse
     cdef readonly tuple units
     cdef readonly str isa
     cdef readonly int n_threads
@@ -227,7 +231,7 @@ cdef class Net:
         fbp_net_destroy(self.net)
 
     def __init__(self, units, activations, loss, *, dtype, solver="gradient", max_rows=0,
-                 n_threads=1, fixed_threads=False, isa=None):
+                 max_row_nonzeros=0, max_batch_nonzeros=0, n_threads=1, fixed_threads=False, isa=None):
         cdef fbp_spec spec
         if self.net != NULL:
             raise RuntimeError("A Net is made once.")
@@ -239,7 +243,9 @@ cdef class Net:
         self.units = tuple(int(n) for n in units)
         if min(self.units) < 1 or n_threads < 1 or max_rows < 0:
             raise ValueError("units and n_threads must be at least 1, max_rows at least 0.")
-        if max(*self.units, max_rows) >= 2**63:
+        if min(max_row_nonzeros, max_batch_nonzeros) < 0:
+            raise ValueError("max_row_nonzeros and max_batch_nonzeros must be at least 0.")
+        if max(*self.units, max_rows, max_row_nonzeros, max_batch_nonzeros) >= 2**63:
             raise MemoryError("A network of that size cannot be addressed.")
         cdef cnp.ndarray sizes = np.array(self.units, dtype=np.int64)
         cdef cnp.ndarray acts = np.array(
@@ -249,6 +255,7 @@ cdef class Net:
         self.dtype = np.dtype(dtype)
         self.n_threads = n_threads
         self.max_rows = max_rows
+        self.sparse = max_row_nonzeros > 0
         self.solver = _lookup("solvers", solver)
         self.codes = fbp_loss_takes_codes(_lookup("losses", loss))
         if self.codes and self.units[-1] < 2:
@@ -265,11 +272,13 @@ cdef class Net:
         spec.fixed_threads = fixed_threads
         spec.max_rows = max_rows
         spec.predict_rows = 0
+        spec.max_row_nonzeros = max_row_nonzeros
+        spec.max_batch_nonzeros = max_batch_nonzeros
         _check(fbp_net_create(&spec, &self.net))
 
     cdef _borrow_data(self, fbp_data *data, X, y, sample_weight):
         """Point data at the samples."""
-        data.x = _matrix(X, self.units[0])
+        data.x = _matrix(X, self.units[0], self.sparse)
         n_rows = data.x.n_rows
         if self.codes:
             data.y = _borrow(y, np.int32, (n_rows,), "y")
@@ -419,7 +428,7 @@ cdef class Net:
     def predict(self, X, *, bint raw=False, dtype=None, poll=None):
         """Return predictions [n × n_out] after the loss's link, or z before it (raw)."""
         cdef fbp_status status
-        cdef fbp_matrix x = _matrix(X, self.units[0])
+        cdef fbp_matrix x = _matrix(X, self.units[0], self.sparse)
         out_dtype = self.dtype if dtype is None else np.dtype(dtype)
         cdef int32_t real = _real(out_dtype.name)
         out = np.empty((x.n_rows, self.units[-1]), out_dtype)

@@ -15,10 +15,17 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.validation import _check_sample_weight
 
+from . import _core
+
 Array = NDArray[Any]
 
 BLOCK_BYTES = 1 << 18  # of the copy, so that a block of it stays in a core's L2 cache
 COPIED_BYTES = 1 << 23  # of rows at a time, to predict from what the core cannot read in place
+
+#: CSR rows are made dense from this share of stored values on, or below this number of columns: then
+#: that takes less time (benchmarks/NOTES.md). The bits are the same.
+DENSE_FROM_SHARE = 0.15
+DENSE_BELOW_COLUMNS = 128
 
 #: Begins every message about weights that ran away; scikit-learn's words.
 NON_FINITE = (
@@ -42,6 +49,16 @@ class Samples(NamedTuple):
         """Return copies of some rows."""
         weight = None if self.sample_weight is None else self.sample_weight[rows]
         return Samples(self.X[rows], self.y[rows], weight)
+
+
+class SparseSizes(NamedTuple):
+    """What a network of the core must know of sparse X, to pass over its zeros.
+
+    Zeros mean that it takes rows as dense ones, since X is dense, or hardly sparse.
+    """
+
+    row: int  # values stored in the fullest row
+    batch: int  # and in the fullest batch there can be, whatever the order of the rows
 
 
 def refuse_masked_arrays(**arrays: Any) -> None:
@@ -123,9 +140,24 @@ def _core_csr(X: Any) -> Any:
     )
     if inconsistent:
         raise ValueError("X is an inconsistent CSR matrix: its indptr or indices are out of range.")
+    if X.indices.dtype != X.indptr.dtype:  # only by assignment: the constructor makes them equal
+        X = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
     if all(a.flags.c_contiguous and a.flags.aligned for a in (X.data, X.indices, X.indptr)):
         return X
     return X.copy()
+
+
+def sparse_sizes(X: Any, max_rows: int) -> SparseSizes:
+    """Return the sizes for a network of the core that trains on X or predicts for it."""
+    if not sp.issparse(X) or X.shape[1] < DENSE_BELOW_COLUMNS:
+        return SparseSizes(0, 0)
+    if X.indptr[-1] >= DENSE_FROM_SHARE * X.shape[0] * X.shape[1]:
+        return SparseSizes(0, 0)
+    counts = np.diff(X.indptr)
+    n_fullest = min(max_rows, _core.CHUNK_ROWS, len(counts))
+    counts.partition(len(counts) - max(1, n_fullest))
+    fullest = counts[len(counts) - n_fullest :]
+    return SparseSizes(max(1, int(counts.max())), int(fullest.sum(dtype=np.int64)))
 
 
 def to_compute_type(array: Array, dtype: str, name: str) -> Array:

@@ -7,7 +7,7 @@ from libc.stdint cimport int32_t, int64_t
 cdef extern from "fbp.h" nogil:
     ctypedef int fbp_status
     int FBP_OK, FBP_EINVAL, FBP_ENOMEM, FBP_EISA, FBP_ENONFINITE, FBP_ESTOPPED
-    int FBP_F32, FBP_F64
+    int FBP_F32, FBP_F64, FBP_CHUNK_ROWS
     int FBP_PREDICT_RAW, FBP_PREDICT_STRICT
     int FBP_N_ACTIVATIONS, FBP_N_LOSSES, FBP_N_SOLVERS, FBP_N_ISAS
 
@@ -20,7 +20,7 @@ cdef extern from "fbp.h" nogil:
         const int64_t *units
         const int32_t *activations
         int32_t loss, solver, real, isa, n_threads, fixed_threads
-        int64_t max_rows, predict_rows
+        int64_t max_rows, predict_rows, max_row_nonzeros, max_batch_nonzeros
 
     ctypedef struct fbp_matrix:
         int64_t n_rows, n_cols

@@ -40,7 +40,7 @@ class _Iterate:
 
 def fit_lbfgs(model: BaseBackprop, samples: Samples, weights: Weights) -> Weights:
     """Minimise the loss from the given weights on; set ``loss_``, ``n_iter_``, ``interrupted_``."""
-    net = model._make_net(weights, max_rows=samples.n_rows)
+    net = model._make_net(weights, samples.X, max_rows=samples.n_rows)
     dtype = np.dtype(weights.dtype)
     iterate = _Iterate(bool(model.verbose))
 

@@ -265,6 +265,8 @@ class Net:
         dtype: str,
         solver: str = "gradient",
         max_rows: int = 0,
+        max_row_nonzeros: int = 0,
+        max_batch_nonzeros: int = 0,
         n_threads: int = 1,
         fixed_threads: bool = False,
         isa: str | None = None,
@@ -272,7 +274,11 @@ class Net:
         self.units = [int(n) for n in units]
         self.activations = list(activations)
         _check_net(self.units, self.activations, loss, dtype, solver, max_rows, n_threads, isa)
+        if min(max_row_nonzeros, max_batch_nonzeros) < 0:
+            raise ValueError("max_row_nonzeros and max_batch_nonzeros must not be negative")
         self.loss, self.solver, self.max_rows = loss, solver, int(max_rows)
+        # The core sizes its memory by these; here they only say that X is to be CSR.
+        self.sparse = max_row_nonzeros > 0
         self.dtype = np.dtype(dtype)
         self.n_threads, self.isa = n_threads, "numpy"
         self.progress = Progress(0.0, 0, 0)
@@ -427,7 +433,7 @@ class Net:
         poll: Callable[[], bool] | None = None,
     ) -> Array:
         """Return the predictions [n × n_out]; with ``raw``, z before the link."""
-        _check_x(X, self.units[0])
+        _check_x(X, self.units[0], self.sparse)
         out_dtype = _check_real(self.dtype if dtype is None else dtype)
         if poll is not None and poll():
             raise InterruptedError("The prediction was stopped by poll.")
@@ -461,7 +467,7 @@ class Net:
                 update(parameter, gradient[kind][layer], moments, h, self.step_count)
 
     def _check_data(self, X: Any, y: Array, sample_weight: Array | None) -> None:
-        _check_x(X, self.units[0])
+        _check_x(X, self.units[0], self.sparse)
         n, n_out = X.shape[0], self.units[-1]
         if n == 0:
             raise ValueError("X has no rows")
@@ -528,8 +534,10 @@ def _check_array(array: Any, name: str, dtype: np.dtype[Any], shape: tuple[int, 
         raise ValueError(f"{name} must be C-contiguous and aligned")
 
 
-def _check_x(X: Any, n_in: int) -> None:
+def _check_x(X: Any, n_in: int, only_sparse: bool) -> None:
     sparse = getattr(X, "format", None) == "csr"
+    if only_sparse and not sparse:
+        raise TypeError("X must be a CSR matrix: the net was made for sparse X")
     values = X.data if sparse else X
     if not isinstance(values, np.ndarray) or X.ndim != 2:
         raise ValueError("X must be a 2-D array or a CSR matrix")

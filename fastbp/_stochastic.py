@@ -80,7 +80,7 @@ def fit_stochastic(
     n_rows = samples.n_rows if order is None else len(order)
     batch_rows = clip_batch_size(model.batch_size, n_rows)
 
-    net = model._make_net(weights, solver=optimizer.solver, max_rows=batch_rows)
+    net = model._make_net(weights, samples.X, solver=optimizer.solver, max_rows=batch_rows)
     optimizer.restore(net, weights.dtype)
     run = Run(model, net, optimizer, samples, order, batch_rows, random_state)
     if validation is not None:

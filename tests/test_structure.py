@@ -26,7 +26,7 @@ LAYERS = [
     {"registry", "fbp"},
     {"pace"},
     {"internal"},
-    {"arena", "rng", "team", "phases", "dispatch", "data", "tasks", "form", "net"},
+    {"arena", "rng", "team", "phases", "dispatch", "data", "sparse", "tasks", "form", "net"},
     {"forward", "backward"},
     {"train", "predict", "rows"},
 ]

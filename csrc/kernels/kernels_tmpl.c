@@ -72,6 +72,7 @@
 
 #include "column_tmpl.c"
 #include "layout_tmpl.c"
+#include "compact_tmpl.c"
 #include "loss_tmpl.c"
 #include "softmax_tmpl.c"
 #include "rows_tmpl.c"
@@ -83,6 +84,7 @@
             vf_store(p, name##_forward(vf_load(p)));            \
     }
 #include "registry.def"
+#include "sparse_tmpl.c"
 
 /* The registry's rows, each compiled into the products' epilogues. */
 
@@ -189,6 +191,22 @@ static const fbp_kernels KERNEL(table) = {
 #define FBP_SOLVER(NAME, name, n_moments) KERNEL(update_column_##name),
 #include "registry.def"
         },
+    .forward_sparse =
+        {
+#define FBP_ACTIVATION(NAME, name, cheap) KERNEL(forward_sparse_##name),
+#include "registry.def"
+        },
+    .forward_sparse_column = KERNEL(forward_sparse_column),
+    .update_sparse =
+        {
+#define FBP_SOLVER(NAME, name, n_moments) KERNEL(update_sparse_##name),
+#include "registry.def"
+        },
+    .update_sparse_column =
+        {
+#define FBP_SOLVER(NAME, name, n_moments) KERNEL(update_sparse_column_##name),
+#include "registry.def"
+        },
     .loss =
         {
 #define FBP_LOSS(NAME, name, link, reduction) KERNEL(loss_##name),
@@ -201,6 +219,8 @@ static const fbp_kernels KERNEL(table) = {
         },
     .gather_dense = {KERNEL(gather_dense_f32), KERNEL(gather_dense_f64)},
     .gather_csr = {KERNEL(gather_csr_f32), KERNEL(gather_csr_f64)},
+    .compact = {KERNEL(compact_f32), KERNEL(compact_f64)},
+    .cut = KERNEL(cut),
     .scatter = {KERNEL(scatter_f32), KERNEL(scatter_f64)},
     .rows = KERNEL(rows),
     .rows_column = KERNEL(rows_column),

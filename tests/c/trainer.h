@@ -32,6 +32,7 @@ typedef struct {
     double *mw[MOST_MOMENTS][MOST_LAYERS], *mb[MOST_MOMENTS][MOST_LAYERS];
     double *a[MOST_LAYERS + 1], *delta[MOST_LAYERS + 1]; /* of one row */
     int64_t step_count;
+    int64_t nonzeros; /* of X's fullest row, for nets for sparse X; 0: dense */
 } trainer;
 
 static inline void *allocate(size_t bytes)
@@ -332,7 +333,9 @@ static inline fbp_net *net_of(const trainer *t, int isa, int n_threads, int64_t 
                            .isa = isa,
                            .n_threads = n_threads,
                            .fixed_threads = 1,
-                           .max_rows = max_rows};
+                           .max_rows = max_rows,
+                           .max_row_nonzeros = t->nonzeros,
+                           .max_batch_nonzeros = t->nonzeros * max_rows};
     fbp_net *net;
     if (!CHECK(fbp_net_create(&spec, &net) == FBP_OK, "no net")) return NULL;
     for (int l = 0; l < p->n_layers; l++) {
