@@ -58,6 +58,18 @@ FAULTS = {
     "duplicates of a CSR row not added": Fault(
         "kernels/layout_tmpl.c", "% NR] += (real)", "% NR] = (real)", "test_layouts"
     ),
+    "duplicates of a sparse row not added": Fault(
+        "kernels/compact_tmpl.c", "+= (real)data[i];", "= (real)data[i];", "test_sparse"
+    ),
+    "sums of a sparse row left behind": Fault(
+        "kernels/compact_tmpl.c", "sums[c] = 0;", "(void)0;", "test_sparse"
+    ),
+    "a sparse strip's chunk forgotten": Fault(
+        "kernels/sparse_tmpl.c",
+        "memcpy(gradient, (const real *)s->gw + first, bytes);",
+        "memset(gradient, 0, bytes);",
+        "test_sparse",
+    ),
     "penalty on intercepts": Fault(
         "kernels/update_tmpl.c",
         "update_row(nv, gradient, row, vf_set1(0),",
