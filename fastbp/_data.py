@@ -22,8 +22,8 @@ Array = NDArray[Any]
 BLOCK_BYTES = 1 << 18  # of the copy, so that a block of it stays in a core's L2 cache
 COPIED_BYTES = 1 << 23  # of rows at a time, to predict from what the core cannot read in place
 
-#: CSR rows are made dense from this share of stored values on, or below this number of columns: then
-#: that takes less time (benchmarks/NOTES.md). The bits are the same.
+#: CSR rows are made dense from this share of stored values on, and below this number of columns:
+#: there that takes less time (benchmarks/NOTES.md). The bits are the same.
 DENSE_FROM_SHARE = 0.15
 DENSE_BELOW_COLUMNS = 128
 
