@@ -331,6 +331,8 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
         weights = check_weights(self.coefs_, self.intercepts_, self.n_features_in_, self.n_outputs_)
         result = "float32" if X.dtype == np.float32 else "float64"
         dtype = weights.dtype if as_computed else result
+        if sp.issparse(X):
+            X = core_rows(X, weights.dtype)
         net = self._make_net(weights, X)
         blocks = [net.predict(x, raw=raw, dtype=dtype) for x in core_blocks(X, weights.dtype)]
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)

@@ -149,7 +149,7 @@ def _core_csr(X: Any) -> Any:
 
 def sparse_sizes(X: Any, max_rows: int) -> SparseSizes:
     """Return the sizes for a network of the core that trains on X or predicts for it."""
-    if not sp.issparse(X) or X.shape[1] < DENSE_BELOW_COLUMNS:
+    if getattr(X, "format", None) != "csr" or X.shape[1] < DENSE_BELOW_COLUMNS:
         return SparseSizes(0, 0)
     if X.indptr[-1] >= DENSE_FROM_SHARE * X.shape[0] * X.shape[1]:
         return SparseSizes(0, 0)
