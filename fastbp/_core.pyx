@@ -14,6 +14,7 @@ cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memset
 
 from fastbp._fbp cimport *
 
@@ -261,6 +262,7 @@ cdef class Net:
         if self.codes and self.units[-1] < 2:
             raise ValueError(f"loss {loss!r} needs two outputs or more.")
         self.progress = Progress(0.0, 0, 0)
+        memset(&spec, 0, sizeof(fbp_spec))
         spec.n_layers = len(units) - 1
         spec.units = <const int64_t *>cnp.PyArray_DATA(sizes)
         spec.activations = <const int32_t *>cnp.PyArray_DATA(acts)
@@ -271,7 +273,6 @@ cdef class Net:
         spec.n_threads = n_threads
         spec.fixed_threads = fixed_threads
         spec.max_rows = max_rows
-        spec.predict_rows = 0
         spec.max_row_nonzeros = max_row_nonzeros
         spec.max_batch_nonzeros = max_batch_nonzeros
         _check(fbp_net_create(&spec, &self.net))
@@ -537,13 +538,14 @@ cdef bint _describe(_Plain *p, X, tuple coefs, tuple intercepts, n_in, n_out, ac
         p.activations[i] = _ACTIVATION_IDS[activation]
     p.model.coefs, p.model.intercepts = p.coefs, p.intercepts
     spec = &p.model.spec
+    memset(spec, 0, sizeof(fbp_spec))
     spec.n_layers = n_layers
     spec.units, spec.activations = p.units, p.activations
     spec.loss, spec.solver = _LOSS_IDS[loss], 0
     spec.real = FBP_F32 if type_number == cnp.NPY_FLOAT else FBP_F64
     spec.isa = _default_isa_id()
-    spec.n_threads, spec.fixed_threads = 1, 0
-    spec.max_rows, spec.predict_rows = 0, p.x.n_rows
+    spec.n_threads = 1
+    spec.predict_rows = p.x.n_rows
     return True
 
 
