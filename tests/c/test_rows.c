@@ -113,7 +113,7 @@ static void test_product(int real, int64_t rows, int64_t n, int64_t k, int colum
         run_rows(families[f].table, &p, column, f == 0 ? ref : result);
         const double *mine = f == 0 ? ref : result;
         check_close(label, size, mine, expected, tolerance);
-        check_same(label, size, mine, ref);
+        if (families[f].table->fused) check_same(label, size, mine, ref);
         run_packed(families[f].table, &p, column, other);
         CHECK(memcmp(mine, other, sizeof(double) * (size_t)size) == 0, "%s: not as packed", label);
     }
@@ -136,7 +136,7 @@ static void test_activate(int real, int64_t n)
                 const double expected = (double)exact_activation(act, (exact)z[i]);
                 wrong += !(fabs(get(&b, i) - expected) <= 8 * unit_roundoff(real));
                 if (f == 0) first[i] = get(&b, i);
-                moved += !same_bits(get(&b, i), first[i]);
+                moved += families[f].table->fused && !same_bits(get(&b, i), first[i]);
             }
             CHECK(wrong == 0 && moved == 0, "%s %s %s: %lld wrong, %lld differ from ref",
                   fbp_activation_name(act), fbp_isa_name(families[f].isa), real_name(real),
