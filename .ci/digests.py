@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Print digests of what the core learns, a line per case: equal for any compiler and fused family."""
+"""Print digests of what the core learns, a line per case: one for any compiler and fused family."""
 
 import hashlib
 import itertools

@@ -25,8 +25,8 @@ class Net:
     isa: str
     n_threads: int
 
-    #: ``fixed_threads`` keeps all ``n_threads`` at work, even where fewer would be faster, for tests
-    #: and for measuring how a fit scales.
+    #: ``fixed_threads`` keeps all ``n_threads`` at work, even where fewer would be faster: for
+    #: tests, and for measuring how a fit scales.
     def __init__(
         self,
         units: Sequence[int],

@@ -232,7 +232,8 @@ cdef class Net:
         fbp_net_destroy(self.net)
 
     def __init__(self, units, activations, loss, *, dtype, solver="gradient", max_rows=0,
-                 max_row_nonzeros=0, max_batch_nonzeros=0, n_threads=1, fixed_threads=False, isa=None):
+                 max_row_nonzeros=0, max_batch_nonzeros=0, n_threads=1, fixed_threads=False,
+                 isa=None):
         cdef fbp_spec spec
         if self.net != NULL:
             raise RuntimeError("A Net is made once.")
