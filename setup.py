@@ -6,6 +6,7 @@ All else about the package is in pyproject.toml. What the environment can say:
 CC               the compiler
 FASTBP_OPENMP    ``0`` builds without OpenMP: one thread
 FASTBP_SANITIZE  sanitizers to build in, such as ``address,undefined``; for tests only
+FASTBP_EMULATE_AMX  ``1`` builds in the tests' emulator of AMX tiles, slow; for tests only
 """
 
 import os
@@ -47,9 +48,12 @@ int main(void)
 
 def core_extension() -> Extension:
     """Return the extension; csrc/kernels is compiled only as part of csrc/isa."""
+    sources = [*sorted(glob("csrc/*.c")), *sorted(glob("csrc/isa/*.c"))]
+    if os.environ.get("FASTBP_EMULATE_AMX") == "1":
+        sources[sources.index(os.path.join("csrc", "isa", "amx_cpu.c"))] = "tests/c/amx_emulator.c"
     return Extension(
         "fastbp._core",
-        sources=["fastbp/_core.pyx", *sorted(glob("csrc/*.c")), *sorted(glob("csrc/isa/*.c"))],
+        sources=["fastbp/_core.pyx", *sources],
         include_dirs=["csrc"],
         depends=[
             "fastbp/_fbp.pxd",

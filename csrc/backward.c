@@ -7,7 +7,7 @@
  *
  * delta[l] is dL/dz of layer l; act' is written from the activation's output a[l].
  */
-#include "internal.h"
+#include "split.h"
 
 void fbp_backward_cell(fbp_net *net, int l, fbp_cell cell)
 {
@@ -18,7 +18,9 @@ void fbp_backward_cell(fbp_net *net, int l, fbp_cell cell)
     const int64_t at = cell.first_panel * stride + row * k->nr;
     const void *a = fbp_at(net, layer->a, at);
     void *out = fbp_at(net, below->delta, at);
-    if (layer->column)
+    if (layer->split)
+        fbp_split_backward(net, layer, below->activation, cell, a, out);
+    else if (layer->column)
         k->backward_column[below->activation](cell.rows, columns, 1, fbp_at(net, layer->delta, row),
                                               0, fbp_at(net, layer->w, first), a, stride, out);
     else
@@ -27,10 +29,15 @@ void fbp_backward_cell(fbp_net *net, int l, fbp_cell cell)
             layer->delta_stride, fbp_at(net, layer->wt, first * layer->fan_out), a, stride, out);
 }
 
-void fbp_backward_block(fbp_net *net, int64_t row, int64_t rows)
+void fbp_backward_block(fbp_net *net, fbp_scratch *scratch, int64_t row, int64_t rows,
+                        int64_t n_rows)
 {
-    for (int l = net->n_layers - 1; l > 0; l--)
-        fbp_backward_cell(net, l, (fbp_cell){row, rows, 0, INT32_MAX});
+    for (int l = net->n_layers - 1; l >= 0; l--) {
+        const fbp_layer *layer = &net->layers[l];
+        uint16_t *tiles = l > 0 ? scratch->tiles : NULL;
+        if (layer->split) fbp_split_delta(net, layer, tiles, row, rows, n_rows);
+        if (l > 0) fbp_backward_cell(net, l, (fbp_cell){row, rows, 0, INT32_MAX, tiles});
+    }
 }
 
 void fbp_update_task(fbp_net *net, const fbp_task *task, int64_t rows, const fbp_update *update)
@@ -62,6 +69,8 @@ void fbp_update_task(fbp_net *net, const fbp_task *task, int64_t rows, const fbp
     const fbp_kernels *k = net->kernels;
     if (sparse)
         (layer->column ? k->update_sparse_column : k->update_sparse)[net->solver](&strip, update);
+    else if (layer->split)
+        fbp_split_update(net, layer, &strip, update);
     else
         (layer->column ? k->update_column : k->update)[net->solver](&strip, update);
 }

@@ -49,10 +49,17 @@ typedef enum {
 } fbp_status;
 
 #define FBP_ISA(NAME, name) FBP_ISA_##NAME,
+#define FBP_SPLIT_ISA(NAME, name, BASE) FBP_ISA_##NAME,
 typedef enum {
 #include "registry.def"
     FBP_N_ISAS
 } fbp_isa;
+
+#define FBP_PRECISION(NAME, name, parts) FBP_PRECISION_##NAME,
+typedef enum {
+#include "registry.def"
+    FBP_N_PRECISIONS
+} fbp_precision;
 
 typedef enum { FBP_F32, FBP_F64 } fbp_real;
 
@@ -72,6 +79,7 @@ typedef struct {
     int32_t loss;               /* fbp_loss */
     int32_t solver;             /* fbp_solver; FBP_SOLVER_GRADIENT for loss_gradient or predict */
     int32_t real;               /* fbp_real: type of the weights and of all arithmetic */
+    int32_t precision;          /* fbp_precision of float32 products; float64 has but one */
     int32_t isa;                /* fbp_isa, one that fbp_isa_available */
     int32_t n_threads;          /* threads to use at most; ≥ 1 */
     int32_t fixed_threads; /* non-zero: as many where they find work, even if fewer are faster */
@@ -124,7 +132,8 @@ typedef struct {
  *  net    out: the net, owned by the caller, freed by fbp_net_destroy; NULL on failure
  *  Threads  any
  *  Memory   one block, here; no later call allocates
- *  Returns  FBP_OK | FBP_EINVAL | FBP_ENOMEM (sizes that overflow too) | FBP_EISA */
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_ENOMEM (sizes that overflow too) | FBP_EISA (which a family may
+ *           turn out to be only now, when it is first asked to multiply) */
 fbp_status fbp_net_create(const fbp_spec *spec, fbp_net **net);
 
 /** Free a net.
@@ -240,13 +249,17 @@ typedef struct {
  *  Returns  FBP_OK | FBP_EINVAL | FBP_ENOMEM (sizes that overflow) | FBP_EISA | FBP_ENONFINITE */
 fbp_status fbp_model_check(const fbp_model *model);
 
+/** Whether any layer of a net would have split products, see matmul precision in README.md.
+ *  Threads any · Memory none allocated · Returns 1 or 0; 0 for a spec that is not valid */
+int fbp_spec_splits(const fbp_spec *spec);
+
 /** Bytes of scratch that fbp_predict_rows wants.
  *  Threads  any · Memory none allocated · Returns the bytes; 0 for a model that it refuses */
 size_t fbp_predict_rows_bytes(const fbp_model *model);
 
 /** Predict for a few rows without a net: parameters are read where they are, and nothing is packed,
  *  which is quicker than a net up to some tens of rows. FBP_ENONFINITE tells of parameters, too.
- *  model  borrowed for the call
+ *  model  borrowed for the call; fbp_spec_splits(&model->spec) must be 0: those are packed
  *  x      the samples, dense
  *  flags  FBP_PREDICT_RAW or 0; FBP_PREDICT_STRICT is implied
  *  scratch  fbp_predict_rows_bytes(model), of any alignment
@@ -262,9 +275,9 @@ fbp_status fbp_predict_rows(const fbp_model *model, const fbp_matrix *x, int fla
  *  Threads any · Memory none allocated · Returns 1 or 0 */
 int fbp_isa_available(int isa);
 
-/** The fastest family that can run here.
+/** The fastest family that can run here for nets of a type (fbp_real) and a precision.
  *  Threads any · Memory none allocated · Returns an fbp_isa */
-int fbp_isa_best(void);
+int fbp_isa_best(int real, int precision);
 
 /** Whether a family's kernels of a type round a product and a sum once. All such families give the
  *  same bits, those of ref; any other has its own, the same on every machine that runs it.
@@ -277,6 +290,7 @@ const char *fbp_activation_name(int id);
 const char *fbp_loss_name(int id);
 const char *fbp_solver_name(int id);
 const char *fbp_isa_name(int id);
+const char *fbp_precision_name(int id);
 const char *fbp_status_text(int status);
 
 /** State vectors that a solver keeps per parameter; 0 for an id out of range.

@@ -31,7 +31,7 @@ fbp_grid fbp_grid_choose(int64_t n_tiles, int64_t n_panels, int n_threads)
 
 static int64_t tiles_of(const fbp_net *net, int64_t rows)
 {
-    return fbp_ceil_div(fbp_min(rows, net->chunk), net->kernels->mr);
+    return fbp_ceil_div(fbp_min(rows, net->chunk), net->row_step);
 }
 
 static int64_t panels_of(const fbp_net *net, int64_t columns)
@@ -65,7 +65,7 @@ int64_t fbp_most_threads(const fbp_net *net, int64_t rows)
 static double cell_nanoseconds(const fbp_net *net, int64_t n_tiles, int64_t n_panels, int64_t k,
                                fbp_grid grid)
 {
-    const double cell = (double)(fbp_ceil_div(n_tiles, grid.rows) * net->kernels->mr) *
+    const double cell = (double)(fbp_ceil_div(n_tiles, grid.rows) * net->row_step) *
                         (double)(fbp_ceil_div(n_panels, grid.columns) * net->kernels->nr);
     return 2 * cell * (double)k / operations_per_nanosecond(net);
 }

@@ -5,8 +5,8 @@
  *     a[l+1] = act(a[l] · W[l] + b[l])       for the hidden layers
  *     z      = a[L−1] · W[L−1] + b[L−1]      for the last; the loss applies its link
  */
-#include "internal.h"
 #include "sparse.h"
+#include "split.h"
 
 void fbp_forward_cell(fbp_net *net, int l, fbp_cell cell)
 {
@@ -26,6 +26,11 @@ void fbp_forward_cell(fbp_net *net, int l, fbp_cell cell)
     const int last = l + 1 == net->n_layers;
     void *out = last ? layer->delta : net->layers[l + 1].a;
     const int64_t stride = last ? layer->delta_stride : net->layers[l + 1].a_stride;
+    if (layer->split) {
+        const int64_t at = cell.first_panel * stride + row * k->nr;
+        fbp_split_forward(net, layer, cell, fbp_at(net, out, at), stride);
+        return;
+    }
     const int64_t end = fbp_min(layer->fan_out, cell.end_panel * k->nr);
     k->forward[layer->activation](
         cell.rows, end - first, layer->fan_in, a, layer->a_stride,
@@ -33,8 +38,14 @@ void fbp_forward_cell(fbp_net *net, int l, fbp_cell cell)
         fbp_at(net, out, cell.first_panel * stride + row * k->nr), stride);
 }
 
-void fbp_forward_block(fbp_net *net, int64_t row, int64_t rows)
+void fbp_forward_block(fbp_net *net, fbp_scratch *scratch, int64_t row, int64_t rows,
+                       int64_t n_rows)
 {
-    for (int l = 0; l < net->n_layers; l++)
-        fbp_forward_cell(net, l, (fbp_cell){row, rows, 0, INT32_MAX});
+    for (int l = 0; l < net->n_layers; l++) {
+        const fbp_layer *layer = &net->layers[l];
+        if (layer->split)
+            fbp_split_a(net, layer, fbp_at(net, layer->a, row * net->kernels->nr), layer->a_stride,
+                        scratch->tiles, row, rows, n_rows);
+        fbp_forward_cell(net, l, (fbp_cell){row, rows, 0, INT32_MAX, scratch->tiles});
+    }
 }

@@ -136,6 +136,8 @@ typedef struct {
 /* The family's table, or NULL where it is not compiled in or cannot run here. */
 const fbp_kernels *fbp_kernels_find(int isa, int real);
 
+typedef struct fbp_split_kernels fbp_split_kernels; /* split.h */
+
 /* Into how many parts a product's rows and columns are cut, see form.h. */
 typedef struct {
     int32_t rows, columns;
@@ -155,6 +157,8 @@ typedef struct {
     int64_t n_squares;
     int32_t first_panel; /* of its outputs, counted over the layers */
     fbp_grid forward_grid, backward_grid;
+    int split; /* its products are split, and read the following; split.h */
+    uint16_t *a_batch, *delta_batch, *w_tiles, *wt_tiles;
 } fbp_layer;
 
 /* A piece of the weights phase: one strip of one layer. */
@@ -169,10 +173,11 @@ typedef struct {
 typedef struct {
     void *panels[2]; /* prediction's activations, panels [block × widest] */
     int64_t stride;
-    void *y;       /* targets of the block */
-    void *weights; /* sample weights of the block */
-    fbp_csr rows;  /* sparse: prediction's rows of the block */
-    void *sums;    /* sparse: a dense row, and a bit per column; zeros between uses */
+    uint16_t *tiles; /* of a split product: its left operand, rows of the block */
+    void *y;         /* targets of the block */
+    void *weights;   /* sample weights of the block */
+    fbp_csr rows;    /* sparse: prediction's rows of the block */
+    void *sums;      /* sparse: a dense row, and a bit per column; zeros between uses */
     uint64_t *marks;
 } fbp_scratch;
 
@@ -186,10 +191,13 @@ typedef struct {
 
 struct fbp_net {
     const fbp_kernels *kernels;
+    const fbp_split_kernels *split; /* NULL where no layer is split */
+    int parts;                      /* of a float32 in split products */
     int real, isa, loss, solver, n_layers, n_threads, n_moments;
     size_t real_bytes;
     int64_t n_in, n_out, y_step;    /* y_step: reals per row of gathered targets */
     int64_t max_rows, chunk, block; /* rows: of a batch, held at once, carried by a thread */
+    int64_t row_step;               /* rows that threads do not divide: MR, or a split tile's */
     int64_t step_count;
     double beta_1_power, beta_2_power; /* βᵗ by repeated multiplication */
     fbp_layer *layers;
@@ -201,6 +209,7 @@ struct fbp_net {
     int32_t *panel_thread; /* [n_panels] scratch of the assignment */
     int32_t n_tasks, n_panels, planned_threads;
     int by_layer;         /* the form of the rows phase, see form.h */
+    uint16_t *tiles;      /* in the form by layers: a split product's left operand */
     fbp_scratch *scratch; /* [n_threads] */
     fbp_sparse sparse;
     fbp_pace pace;
@@ -231,16 +240,20 @@ int fbp_sizes_fit(const fbp_spec *spec);
 /* A cell of one product: rows row … row + rows − 1 of the chunk (whole tiles), some column panels. */
 typedef struct {
     int64_t row, rows, first_panel, end_panel;
+    const uint16_t *tiles; /* of the rows of a split product's left operand */
 } fbp_cell;
 
 /* Layer l's outputs, of the cell; z of the last layer lands in its delta. */
 void fbp_forward_cell(fbp_net *net, int l, fbp_cell cell);
-/* Carry a block of rows of the chunk through every layer. */
-void fbp_forward_block(fbp_net *net, int64_t row, int64_t rows);
+/* Carry a block of rows of the chunk through every layer. The chunk has n_rows, beyond which the
+ * block's rows are padding. */
+void fbp_forward_block(fbp_net *net, fbp_scratch *scratch, int64_t row, int64_t rows,
+                       int64_t n_rows);
 /* The delta of layer l − 1, of the cell, from that of layer l. */
 void fbp_backward_cell(fbp_net *net, int l, fbp_cell cell);
 /* Carry the last layer's delta back through every layer. */
-void fbp_backward_block(fbp_net *net, int64_t row, int64_t rows);
+void fbp_backward_block(fbp_net *net, fbp_scratch *scratch, int64_t row, int64_t rows,
+                        int64_t n_rows);
 /* One task of the weights phase over `rows` rows of the chunk. */
 void fbp_update_task(fbp_net *net, const fbp_task *task, int64_t rows, const fbp_update *update);
 

@@ -3,7 +3,7 @@
  * The net: checking what is asked for, planning and carving its one block of memory, parameters in
  * and out.
  */
-#include "internal.h"
+#include "split.h"
 
 #include <stdlib.h>
 
@@ -23,6 +23,7 @@ int fbp_spec_is_valid(const fbp_spec *s)
         return 0;
     if (s->loss < 0 || s->loss >= FBP_N_LOSSES || s->solver < 0 || s->solver >= FBP_N_SOLVERS)
         return 0;
+    if (s->precision < 0 || s->precision >= FBP_N_PRECISIONS) return 0;
     if ((s->real != FBP_F32 && s->real != FBP_F64) || (s->n_layers > 1 && !s->activations))
         return 0;
     for (int l = 0; l <= s->n_layers; l++)
@@ -79,13 +80,32 @@ static void take_parameters(const fbp_net *net, const fbp_layer *layer, fbp_aren
     *b = fbp_arena_take(arena, fbp_round_up(layer->fan_out, k->lanes), net->real_bytes);
 }
 
+/* An operand of split products with that many rows or columns. */
+static uint16_t *take_tiles(const fbp_net *net, int64_t lines, int64_t k, fbp_arena *arena)
+{
+    const int64_t tiles = fbp_split_tiles(lines, k);
+    arena->overflow |= tiles < 0;
+    return fbp_arena_take(arena, fbp_max(tiles, 0) * net->parts, FBP_TILE_SIZE * sizeof(uint16_t));
+}
+
+/* What a layer needs for split products, in training beside its panels. */
+static void carve_split(const fbp_net *net, int l, fbp_layer *layer, fbp_arena *arena)
+{
+    layer->w_tiles = take_tiles(net, layer->fan_out, layer->fan_in, arena);
+    if (net->max_rows == 0) return;
+    if (l > 0) layer->wt_tiles = take_tiles(net, layer->fan_in, layer->fan_out, arena);
+    layer->a_batch = take_tiles(net, layer->fan_in, net->chunk, arena);
+    layer->delta_batch = take_tiles(net, layer->fan_out, net->chunk, arena);
+}
+
 static void carve_layer(const fbp_net *net, int l, fbp_layer *layer, fbp_arena *arena)
 {
     const fbp_kernels *k = net->kernels;
     take_parameters(net, layer, arena, &layer->w, &layer->b);
+    if (layer->split) carve_split(net, l, layer, arena);
     if (net->max_rows == 0 || arena->overflow) /* then products of sizes overflow, too */
         return;
-    if (l > 0 && !layer->column)
+    if (l > 0 && !layer->column && !layer->split)
         layer->wt = fbp_arena_take(arena, packed_size(layer->fan_out, layer->fan_in, k, arena),
                                    net->real_bytes);
     if (net->solver == FBP_SOLVER_GRADIENT || net->max_rows > net->chunk)
@@ -112,10 +132,33 @@ static void carve_scratch(const fbp_net *net, fbp_scratch *scratch, int64_t wide
     scratch->stride = panel_stride(net, net->block);
     for (int i = 0; i < 2; i++)
         scratch->panels[i] = take_panels(net, arena, scratch->stride, widest);
+    if (net->split) scratch->tiles = take_tiles(net, net->block, widest, arena);
     if (net->sparse.used) fbp_sparse_carve_scratch(net, scratch, arena);
     if (net->max_rows == 0) return;
     scratch->y = fbp_arena_take(arena, net->block, (size_t)net->y_step * net->real_bytes);
     scratch->weights = fbp_arena_take(arena, net->block, net->real_bytes);
+}
+
+/* Whether layer l's products are split; those of sparse rows never are. */
+static int splits_layer(const fbp_split_kernels *split, const fbp_spec *spec, int l)
+{
+    return split && (l > 0 || spec->max_row_nonzeros == 0) &&
+           fbp_split_gains(split, fbp_parts(spec->precision), spec->units[l], spec->units[l + 1]);
+}
+
+/* The family's split products, if any layer uses them. */
+static const fbp_split_kernels *split_of(const fbp_spec *spec)
+{
+    const fbp_split_kernels *split = fbp_split_find(spec->isa, spec->real, spec->precision);
+    int used = 0;
+    for (int l = 0; split && l < spec->n_layers; l++)
+        used |= splits_layer(split, spec, l);
+    return used ? split : NULL;
+}
+
+int fbp_spec_splits(const fbp_spec *spec)
+{
+    return fbp_spec_is_valid(spec) && split_of(spec) != NULL;
 }
 
 /* Hand out (or, with arena->base NULL, add up) everything the net owns. */
@@ -124,11 +167,11 @@ static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
     int64_t widest = 1;
     for (int l = net->sparse.used; l <= spec->n_layers; l++) /* sparse rows take no panels */
         widest = fbp_max(widest, spec->units[l]);
-    const int64_t mr = net->kernels->mr;
-    const int64_t rows = BLOCK_BYTES / (widest * (int64_t)net->real_bytes) / mr * mr;
-    net->block = fbp_min(BLOCK_ROWS_MAX, fbp_max(4 * mr, rows));
+    const int64_t step = net->row_step, mr = net->kernels->mr;
+    const int64_t rows = BLOCK_BYTES / (widest * (int64_t)net->real_bytes) / step * step;
+    net->block = fbp_min(BLOCK_ROWS_MAX, fbp_max(fbp_max(4 * mr, step), rows));
     if (spec->max_rows == 0 && spec->predict_rows > 0 && spec->predict_rows < net->block)
-        net->block = fbp_round_up(spec->predict_rows, mr);
+        net->block = fbp_round_up(spec->predict_rows, step);
     net->layers = fbp_arena_take(arena, net->n_layers, sizeof(fbp_layer));
     net->n_tasks = net->n_panels = 0;
     for (int l = 0; l < net->n_layers; l++) {
@@ -139,6 +182,7 @@ static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
             .activation = l + 1 < net->n_layers ? spec->activations[l] : FBP_ACT_IDENTITY,
             .column = l + 1 == net->n_layers && spec->units[l + 1] == 1,
         };
+        layer.split = splits_layer(net->split, spec, l);
         carve_layer(net, l, &layer, arena);
         const int32_t n_tasks = fbp_count_tasks(net, &layer, arena);
         arena->overflow |= n_tasks > INT32_MAX - net->n_tasks;
@@ -155,6 +199,7 @@ static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
     }
     if (net->max_rows == 0) return;
     if (net->sparse.used) fbp_sparse_carve(net, arena);
+    if (net->split && net->n_threads > 1) net->tiles = take_tiles(net, net->chunk, widest, arena);
     net->row_loss = fbp_arena_take(arena, net->chunk, sizeof(double));
     net->tasks = fbp_arena_take(arena, net->n_tasks, sizeof(fbp_task));
     net->task_order = fbp_arena_take(arena, 2 * (int64_t)net->n_tasks, sizeof(int32_t));
@@ -166,6 +211,9 @@ static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
 static void fill_in(fbp_net *net, const fbp_spec *spec, const fbp_kernels *kernels)
 {
     net->kernels = kernels;
+    net->split = split_of(spec);
+    net->parts = fbp_parts(spec->precision);
+    net->row_step = net->split ? fbp_max(kernels->mr, FBP_TILE) : kernels->mr;
     net->real = spec->real;
     net->isa = spec->isa;
     net->real_bytes = spec->real == FBP_F32 ? sizeof(float) : sizeof(double);
@@ -182,7 +230,7 @@ static void fill_in(fbp_net *net, const fbp_spec *spec, const fbp_kernels *kerne
     net->sparse = (fbp_sparse){.used = spec->max_row_nonzeros > 0,
                                .max_row = spec->max_row_nonzeros,
                                .max_batch = spec->max_batch_nonzeros};
-    net->chunk = fbp_round_up(fbp_min(spec->max_rows, FBP_CHUNK_ROWS), kernels->mr);
+    net->chunk = fbp_round_up(fbp_min(spec->max_rows, FBP_CHUNK_ROWS), net->row_step);
     net->beta_1_power = net->beta_2_power = 1;
 }
 
@@ -197,6 +245,7 @@ fbp_status fbp_net_create(const fbp_spec *spec, fbp_net **out)
     fbp_net plan = {0};
     fbp_arena arena = {0};
     fill_in(&plan, spec, kernels);
+    if (plan.split && !fbp_split_start(spec->isa)) return FBP_EISA;
     (void)fbp_arena_take(&arena, 1, sizeof(fbp_net));
     carve(&plan, spec, &arena);
     if (!fbp_arena_allocate(&arena, &plan.arena)) return FBP_ENOMEM;
@@ -244,6 +293,11 @@ fbp_status fbp_net_set_layer(fbp_net *net, int layer, const void *coef, const vo
     const fbp_layer *l = layer_at(net, layer);
     if (!l || !coef || !intercept) return FBP_EINVAL;
     put(net, l, coef, intercept, l->w, l->wt, l->b);
+    if (l->split) {
+        const uint64_t fpenv = fbp_fpenv_enter();
+        fbp_split_weights(net, l);
+        fbp_fpenv_leave(fpenv);
+    }
     return FBP_OK;
 }
 

@@ -5,8 +5,8 @@
  * depend on its neighbours.
  */
 #include "data.h"
-#include "internal.h"
 #include "sparse.h"
+#include "split.h"
 #include "team.h"
 
 #define TAKEN_VALUES 2048 /* checked at a time, and then gathered */
@@ -29,6 +29,12 @@ static void *forward_scratch(const fbp_net *net, const fbp_scratch *s, int64_t p
     if (net->sparse.used) fbp_sparse_forward_scratch(net, s, padded);
     for (int l = net->sparse.used; l < net->n_layers; l++) {
         const fbp_layer *layer = &net->layers[l];
+        if (layer->split) {
+            const fbp_cell cell = {0, padded, 0, INT32_MAX, s->tiles};
+            fbp_split_a(net, layer, s->panels[l % 2], s->stride, s->tiles, 0, padded, 0);
+            fbp_split_forward(net, layer, cell, s->panels[(l + 1) % 2], s->stride);
+            continue;
+        }
         fbp_forward_fn *forward = layer->column ? k->forward_column : k->forward[layer->activation];
         forward(padded, layer->fan_out, layer->fan_in, s->panels[l % 2], s->stride, layer->w,
                 layer->b, s->panels[(l + 1) % 2], s->stride);
@@ -65,21 +71,23 @@ static void predict_body(void *context, int thread, int n_threads)
     const size_t row_bytes =
         (size_t)net->n_out * (p->out_real == FBP_F32 ? sizeof(float) : sizeof(double));
     (void)n_threads;
+    fbp_split_enter(net);
     for (;;) {
         int64_t row = atomic_fetch_add(&p->next, p->step);
-        if (row >= p->x->n_rows) return;
+        if (row >= p->x->n_rows) break;
         const int64_t end = fbp_min(row + p->step, p->x->n_rows);
         for (int64_t n; row < end; row += n) { /* sparse rows may be too full to take all at once */
             n = take_rows(p, scratch, row, end - row);
-            void *z = forward_scratch(net, scratch, fbp_round_up(n, k->mr));
+            void *z = forward_scratch(net, scratch, fbp_round_up(n, net->row_step));
             if (!(p->flags & FBP_PREDICT_RAW))
                 k->link[net->loss](n, net->n_out, z, scratch->stride);
             k->scatter[p->out_real](n, net->n_out, z, scratch->stride,
                                     p->out + (size_t)row * row_bytes);
         }
         if (thread == 0 && fbp_poll_due(&p->poller)) atomic_store(&p->stop, FBP_ESTOPPED);
-        if (atomic_load_explicit(&p->stop, memory_order_relaxed)) return;
+        if (atomic_load_explicit(&p->stop, memory_order_relaxed)) break;
     }
+    fbp_split_leave(net);
 }
 
 /* A team that sleeps costs tens of microseconds to wake, and the time of the slowest of its cores:
@@ -95,7 +103,7 @@ static int threads_for(const fbp_net *net, const fbp_matrix *x, int64_t limit)
     for (int l = net->sparse.used; l < net->n_layers; l++)
         work += (double)net->layers[l].fan_in * (double)net->layers[l].fan_out;
     work *= (double)n_rows / MULTIPLY_ADDS_PER_THREAD;
-    const int64_t tiles = fbp_ceil_div(n_rows, net->kernels->mr);
+    const int64_t tiles = fbp_ceil_div(n_rows, net->row_step);
     limit = fbp_min(limit, tiles);
     if (net->pace.fixed) return (int)fbp_max(1, limit);
     return (int)fbp_max(1, work < (double)limit ? (int64_t)work : limit);
@@ -124,7 +132,7 @@ fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn
     const int n_threads = threads_for(net, x, share);
     const int64_t even = fbp_ceil_div(x->n_rows, (int64_t)SHARES_PER_THREAD * n_threads);
     if (n_threads > 1) /* and of full tiles */
-        p.step = fbp_min(p.step, fbp_round_up(fbp_max(even, 1), net->kernels->mr));
+        p.step = fbp_min(p.step, fbp_round_up(fbp_max(even, 1), net->row_step));
     fbp_team_run(n_threads, predict_body, &p);
     fbp_team_leave();
     fbp_fpenv_leave(fpenv);

@@ -43,7 +43,7 @@ static size_t bytes_of(const fbp_spec *spec)
 size_t fbp_predict_rows_bytes(const fbp_model *model)
 {
     const fbp_kernels *k;
-    if (find_kernels(model, &k) != FBP_OK) return 0;
+    if (find_kernels(model, &k) != FBP_OK || fbp_spec_splits(&model->spec)) return 0;
     return 2 * (size_t)scratch_ld(&model->spec, k) * (size_t)k->mr * bytes_of(&model->spec);
 }
 
@@ -151,7 +151,8 @@ fbp_status fbp_predict_rows(const fbp_model *model, const fbp_matrix *x, int fla
     const fbp_status status = find_kernels(model, &k);
     if (status != FBP_OK) return status;
     if (!fbp_matrix_is_valid(x, model->spec.units[0]) || x->indptr || !scratch ||
-        (out_real != FBP_F32 && out_real != FBP_F64) || (!out && x->n_rows > 0))
+        fbp_spec_splits(&model->spec) || (out_real != FBP_F32 && out_real != FBP_F64) ||
+        (!out && x->n_rows > 0))
         return FBP_EINVAL;
     const uint64_t fpenv = fbp_fpenv_enter();
     const fbp_status done = predict_rows(model, k, x, flags, scratch, out_real, out);

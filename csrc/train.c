@@ -23,9 +23,9 @@
 
 #include "data.h"
 #include "form.h"
-#include "internal.h"
 #include "phases.h"
 #include "sparse.h"
+#include "split.h"
 #include "tasks.h"
 #include "team.h"
 
@@ -110,21 +110,24 @@ static void loss_of_rows(training *t, int64_t first, int64_t row, int64_t n, int
 static void rows_through_layers(training *t, int64_t first, int64_t rows, int thread, int n_threads)
 {
     fbp_net *net = t->net;
-    const int64_t mr = net->kernels->mr;
+    const int64_t step = net->row_step;
+    fbp_scratch *scratch = &net->scratch[thread];
     int64_t begin, end;
-    fbp_share(fbp_ceil_div(rows, mr), thread, n_threads, &begin, &end);
-    for (int64_t row = begin * mr; row < end * mr; row += net->block) {
-        const int64_t padded = fbp_min(net->block, end * mr - row);
+    fbp_split_enter(net);
+    fbp_share(fbp_ceil_div(rows, step), thread, n_threads, &begin, &end);
+    for (int64_t row = begin * step; row < end * step; row += net->block) {
+        const int64_t padded = fbp_min(net->block, end * step - row);
         const int64_t n = fbp_min(padded, rows - row);
         gather_rows(t, first, rows, row, n, thread);
         fbp_phase_mark(thread, FBP_PHASE_GATHER);
-        fbp_forward_block(net, row, padded);
+        fbp_forward_block(net, scratch, row, padded, rows);
         fbp_phase_mark(thread, FBP_PHASE_FORWARD);
         loss_of_rows(t, first, row, n, thread);
-        fbp_backward_block(net, row, padded);
+        fbp_backward_block(net, scratch, row, padded, rows);
         fbp_phase_mark(thread, FBP_PHASE_BACKWARD);
-        if (must_stop(t, thread)) return;
+        if (must_stop(t, thread)) break;
     }
+    fbp_split_leave(net);
 }
 
 typedef void cell_fn(fbp_net *net, int l, fbp_cell cell);
@@ -135,21 +138,45 @@ static void share_product(training *t, int l, cell_fn *product, fbp_grid grid, i
 {
     fbp_net *net = t->net;
     const fbp_kernels *k = net->kernels;
+    const fbp_layer *layer = &net->layers[l];
+    const int64_t step = net->row_step;
+    const int64_t depth = product == fbp_forward_cell ? layer->fan_in : layer->fan_out;
     if (thread < grid.rows * grid.columns) {
         int64_t begin, end;
         fbp_cell cell = {0};
-        fbp_share(fbp_ceil_div(rows, k->mr), thread / grid.columns, grid.rows, &begin, &end);
+        fbp_split_enter(net);
+        fbp_share(fbp_ceil_div(rows, step), thread / grid.columns, grid.rows, &begin, &end);
         fbp_share(fbp_ceil_div(columns, k->nr), thread % grid.columns, grid.columns,
                   &cell.first_panel, &cell.end_panel);
-        for (cell.row = begin * k->mr; cell.row < end * k->mr && !must_stop(t, thread);
+        for (cell.row = begin * step; cell.row < end * step && !must_stop(t, thread);
              cell.row += cell.rows) {
-            cell.rows = fbp_min(net->block, end * k->mr - cell.row);
+            cell.rows = fbp_min(net->block, end * step - cell.row);
+            if (layer->split) cell.tiles = net->tiles + fbp_split_row(net, cell.row, depth);
             if (cell.first_panel < cell.end_panel) product(net, l, cell);
         }
+        fbp_split_leave(net);
     }
     fbp_phase_mark(thread, product == fbp_forward_cell ? FBP_PHASE_FORWARD : FBP_PHASE_BACKWARD);
     fbp_team_barrier(&t->team, n_threads);
     fbp_phase_mark(thread, FBP_PHASE_WAIT);
+}
+
+/* Where layer l is split: its a, or delta, of this thread's rows, for all threads; then the barrier. */
+static void split_shared(training *t, int l, int forward, int64_t rows, int thread, int n_threads)
+{
+    const fbp_net *net = t->net;
+    const fbp_layer *layer = &net->layers[l];
+    int64_t begin, end;
+    if (!layer->split) return;
+    fbp_share(fbp_ceil_div(rows, net->row_step), thread, n_threads, &begin, &end);
+    const int64_t row = begin * net->row_step, n = (end - begin) * net->row_step;
+    const int64_t at = fbp_split_row(net, row, forward ? layer->fan_in : layer->fan_out);
+    if (n > 0 && forward)
+        fbp_split_a(net, layer, fbp_at(net, layer->a, row * net->kernels->nr), layer->a_stride,
+                    net->tiles + at, row, n, rows);
+    else if (n > 0)
+        fbp_split_delta(net, layer, l > 0 ? net->tiles + at : NULL, row, n, rows);
+    fbp_team_barrier(&t->team, n_threads);
 }
 
 /* The same rows, layer by layer. */
@@ -160,15 +187,20 @@ static void layers_over_rows(training *t, int64_t first, int64_t rows, int threa
     fbp_share(rows, thread, n_threads, &begin, &end);
     gather_rows(t, first, rows, begin, end - begin, thread);
     fbp_team_barrier(&t->team, n_threads);
-    for (int l = 0; l < net->n_layers; l++)
+    for (int l = 0; l < net->n_layers; l++) {
+        split_shared(t, l, 1, rows, thread, n_threads);
         share_product(t, l, fbp_forward_cell, net->layers[l].forward_grid, net->layers[l].fan_out,
                       rows, thread, n_threads);
+    }
     for (int64_t row = begin; row < end; row += net->block)
         loss_of_rows(t, first, row, fbp_min(net->block, end - row), thread);
     fbp_team_barrier(&t->team, n_threads);
-    for (int l = net->n_layers - 1; l > 0; l--)
+    for (int l = net->n_layers - 1; l > 0; l--) {
+        split_shared(t, l, 0, rows, thread, n_threads);
         share_product(t, l, fbp_backward_cell, net->layers[l].backward_grid, net->layers[l].fan_in,
                       rows, thread, n_threads);
+    }
+    split_shared(t, 0, 0, rows, thread, n_threads);
 }
 
 /* This thread's tasks over a chunk; thread 0 adds up the rows' losses. */
@@ -232,7 +264,9 @@ static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_
                 fbp_team_barrier(&t->team, n_threads);
                 fbp_phase_mark(thread, FBP_PHASE_WAIT);
             }
+            fbp_split_enter(t->net);
             weights_phase(t, chunk, &update, thread);
+            fbp_split_leave(t->net);
         }
         fbp_phase_mark(thread, FBP_PHASE_WEIGHTS);
         fbp_team_barrier(&t->team, n_threads);

@@ -87,6 +87,7 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
+        "matmul_precision": [StrOptions(set(_core.names()["precisions"]))],
         "n_jobs": [
             None,
             Interval(Integral, 1, None, closed="left"),
@@ -119,6 +120,7 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
     n_iter_no_change: int | float
     max_fun: int
     dtype: str
+    matmul_precision: str
     n_jobs: int | None
 
     # Fitted attributes.
@@ -292,6 +294,7 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
             n_threads=self._thread_limit(),
             max_row_nonzeros=nonzeros.row,
             max_batch_nonzeros=nonzeros.batch,
+            precision=self.matmul_precision,
         )
         net.set_weights(*weights)
         return net
@@ -321,6 +324,7 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
                 self.n_outputs_,
                 self._hidden_activation,
                 LOSSES[self.out_activation_],
+                self.matmul_precision,
                 raw,
                 as_computed,
                 self._thread_limit,

@@ -23,6 +23,8 @@ class Net:
     progress: Progress
     #: Kernel family in use, such as "avx512".
     isa: str
+    #: Of float32 products: "highest", "high" or "medium".
+    precision: str
     n_threads: int
 
     #: ``fixed_threads`` keeps all ``n_threads`` at work, even where fewer would be faster: for
@@ -41,6 +43,7 @@ class Net:
         n_threads: int = 1,
         fixed_threads: bool = False,
         isa: str | None = None,
+        precision: str = "highest",
     ) -> None: ...
     def set_weights(
         self, coefs: Sequence[NDArray[Any]], intercepts: Sequence[NDArray[Any]]
@@ -91,6 +94,7 @@ def predict_plain(
     n_out: Any,
     activation: str,
     loss: str,
+    precision: str,
     raw: bool,
     as_computed: bool,
     thread_limit: Callable[[], int],
@@ -105,7 +109,7 @@ def predict_plain(
 
 def available_isas() -> list[str]: ...
 def fused_isas(dtype: str) -> list[str]: ...
-def default_isa() -> str: ...
+def default_isa(precision: str = "highest", dtype: str = "float32") -> str: ...
 def max_threads() -> int: ...
 def names() -> dict[str, tuple[str, ...]]: ...
 def build_info() -> dict[str, str]: ...

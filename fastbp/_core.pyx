@@ -37,7 +37,7 @@ cdef extern from *:
 Progress = namedtuple("Progress", "loss_sum n_rows n_steps")
 
 _PID = os.getpid()
-_default_isa = None
+_pinned_isa = None
 
 
 cdef tuple _names(const char *(*name)(int) noexcept nogil, int count):
@@ -45,12 +45,13 @@ cdef tuple _names(const char *(*name)(int) noexcept nogil, int count):
 
 
 def names():
-    """Return the registry: the names of activations, losses, solvers and kernel families."""
+    """Return the registry: names of activations, losses, solvers, precisions, kernel families."""
     return {
         "activations": _names(fbp_activation_name, FBP_N_ACTIVATIONS),
         "losses": _names(fbp_loss_name, FBP_N_LOSSES),
         "solvers": _names(fbp_solver_name, FBP_N_SOLVERS),
         "isas": _names(fbp_isa_name, FBP_N_ISAS),
+        "precisions": _names(fbp_precision_name, FBP_N_PRECISIONS),
     }
 
 
@@ -59,6 +60,7 @@ CHUNK_ROWS = FBP_CHUNK_ROWS  # of a batch, held at once
 _DTYPES = {"float32": FBP_F32, "float64": FBP_F64}
 _ACTIVATION_IDS = {name: i for i, name in enumerate(_NAMES["activations"])}
 _LOSS_IDS = {name: i for i, name in enumerate(_NAMES["losses"])}
+_PRECISION_IDS = {name: i for i, name in enumerate(_NAMES["precisions"])}
 
 
 def available_isas():
@@ -72,13 +74,15 @@ def fused_isas(dtype):
     return [isa for isa in available_isas() if fbp_isa_fused(_NAMES["isas"].index(isa), real)]
 
 
-def default_isa():
+def default_isa(precision="highest", dtype="float32"):
     """Return the family that FASTBP_ISA pins, read at first use, or else the fastest."""
-    global _default_isa
-    if _default_isa is None:
+    global _pinned_isa
+    if _pinned_isa is None:
         pinned = os.environ.get("FASTBP_ISA")
-        _default_isa = _NAMES["isas"][fbp_isa_best()] if not pinned else _check_isa(pinned)
-    return _default_isa
+        _pinned_isa = _check_isa(pinned) if pinned else ""
+    if _pinned_isa:
+        return _pinned_isa
+    return _NAMES["isas"][fbp_isa_best(_real(dtype), _lookup("precisions", precision))]
 
 
 def _check_isa(isa):
@@ -221,7 +225,7 @@ cdef class Net:
     cdef int64_t max_rows
     cdef bint sparse
     cdef readonly tuple units
-    cdef readonly str isa
+    cdef readonly str isa, precision
     cdef readonly int n_threads
     cdef readonly object progress, dtype
 
@@ -233,7 +237,7 @@ cdef class Net:
 
     def __init__(self, units, activations, loss, *, dtype, solver="gradient", max_rows=0,
                  max_row_nonzeros=0, max_batch_nonzeros=0, n_threads=1, fixed_threads=False,
-                 isa=None):
+                 isa=None, precision="highest"):
         cdef fbp_spec spec
         if self.net != NULL:
             raise RuntimeError("A Net is made once.")
@@ -253,8 +257,9 @@ cdef class Net:
         cdef cnp.ndarray acts = np.array(
             [_lookup("activations", name) for name in activations] + [0], dtype=np.int32
         )
-        self.isa = default_isa() if isa is None else _check_isa(isa)
         self.dtype = np.dtype(dtype)
+        self.precision = precision
+        spec.precision = _lookup("precisions", precision)
         self.n_threads = n_threads
         self.max_rows = max_rows
         self.sparse = max_row_nonzeros > 0
@@ -270,13 +275,26 @@ cdef class Net:
         spec.loss = _lookup("losses", loss)
         spec.solver = self.solver
         spec.real = _real(self.dtype.name)
-        spec.isa = _NAMES["isas"].index(self.isa)
         spec.n_threads = n_threads
         spec.fixed_threads = fixed_threads
         spec.max_rows = max_rows
         spec.max_row_nonzeros = max_row_nonzeros
         spec.max_batch_nonzeros = max_batch_nonzeros
-        _check(fbp_net_create(&spec, &self.net))
+        self._create(&spec, isa)
+
+    cdef _create(self, fbp_spec *spec, isa):
+        """Create the net; where the family chosen for it fails when first asked, the next best."""
+        cdef fbp_status status = FBP_EISA
+        chosen = None
+        while status == FBP_EISA:
+            self.isa = _check_isa(isa) if isa else default_isa(self.precision, self.dtype.name)
+            if self.isa == chosen:
+                _check_isa(chosen)
+                break
+            chosen = self.isa
+            spec.isa = _NAMES["isas"].index(chosen)
+            status = fbp_net_create(spec, &self.net)
+        _check(status)
 
     cdef _borrow_data(self, fbp_data *data, X, y, sample_weight):
         """Point data at the samples."""
@@ -519,7 +537,7 @@ cdef bint _plain_layers(_Plain *p, tuple coefs, tuple intercepts, int type_numbe
 
 
 cdef bint _describe(_Plain *p, X, tuple coefs, tuple intercepts, n_in, n_out, activation,
-                    loss) except -1:
+                    loss, precision) except -1:
     """Describe a call to the core, if all is such that nothing needs to be converted or said."""
     cdef int i, n_layers = len(coefs)
     cdef int type_number
@@ -544,31 +562,31 @@ cdef bint _describe(_Plain *p, X, tuple coefs, tuple intercepts, n_in, n_out, ac
     spec.units, spec.activations = p.units, p.activations
     spec.loss, spec.solver = _LOSS_IDS[loss], 0
     spec.real = FBP_F32 if type_number == cnp.NPY_FLOAT else FBP_F64
-    spec.isa = _default_isa_id()
+    if precision not in _PRECISION_IDS:
+        return False
+    spec.precision = _PRECISION_IDS[precision]
+    spec.isa = _default_isa_id(spec.precision, spec.real)
     spec.n_threads = 1
     spec.predict_rows = p.x.n_rows
     return True
 
 
-cdef int _isa_id = -1
+cdef int _default_isa_id(int precision, int real) except -1:
+    if _pinned_isa == "":
+        return fbp_isa_best(real, precision)
+    return _NAMES["isas"].index(default_isa())
 
 
-cdef int _default_isa_id() except -1:
-    global _isa_id
-    if _isa_id < 0:
-        _isa_id = _NAMES["isas"].index(default_isa())
-    return _isa_id
-
-
-def predict_plain(X, coefs, intercepts, n_in, n_out, activation, loss, bint raw, bint as_computed,
-                  thread_limit):
+def predict_plain(X, coefs, intercepts, n_in, n_out, activation, loss, precision, bint raw,
+                  bint as_computed, thread_limit):
     """Predict from a model's own arrays; None where something asks for a closer look."""
     cdef _Plain p
     if type(coefs) is not list or type(intercepts) is not list:
         return None
     # Tuples of our own keep the arrays alive, whatever becomes of the lists meanwhile.
     held = tuple(coefs), tuple(intercepts)
-    if not _describe(&p, X, held[0], held[1], n_in, n_out, activation, loss):
+    if not _describe(&p, X, held[0], held[1], n_in, n_out, activation, loss,
+                     precision):
         return None
     cdef int32_t real = p.model.spec.real if as_computed else p.x.real
     cdef cnp.npy_intp[2] shape = [p.x.n_rows, p.units[p.model.spec.n_layers]]
@@ -576,13 +594,15 @@ def predict_plain(X, coefs, intercepts, n_in, n_out, activation, loss, bint raw,
     cdef void *data = cnp.PyArray_DATA(<cnp.ndarray>out)
     cdef int flags = FBP_PREDICT_STRICT | (FBP_PREDICT_RAW if raw else 0)
     cdef fbp_status status
-    if p.x.n_rows <= ROWS_IN_PLACE:
+    if p.x.n_rows <= ROWS_IN_PLACE and not fbp_spec_splits(&p.model.spec):
         status = _predict_in_place(&p, flags, real, data)
         _finish(status if status != FBP_ENONFINITE else FBP_OK, _NEVER_ASKED, "X")
     else:
         if p.work >= WORK_FOR_TWO:
             p.model.spec.n_threads = thread_limit()
         status = _predict_packed(&p, flags, real, data)
+        if status == FBP_EISA:  # known only now; a Net finds the next best family
+            return None
     return out if status != FBP_ENONFINITE else None
 
 
@@ -617,7 +637,7 @@ cdef fbp_status _predict_packed(_Plain *p, int flags, int32_t real, void *out) e
                 fbp_net_set_layer(net, i, p.coefs[i], p.intercepts[i])
             status = fbp_predict(net, &p.x, flags, _ask, <void *>asked, real, out)
         fbp_net_destroy(net)
-    _finish(status if status != FBP_ENONFINITE else FBP_OK, asked, "X")
+    _finish(status if status not in (FBP_ENONFINITE, FBP_EISA) else FBP_OK, asked, "X")
     return status
 
 

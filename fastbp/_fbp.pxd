@@ -9,7 +9,7 @@ cdef extern from "fbp.h" nogil:
     int FBP_OK, FBP_EINVAL, FBP_ENOMEM, FBP_EISA, FBP_ENONFINITE, FBP_ESTOPPED
     int FBP_F32, FBP_F64, FBP_CHUNK_ROWS
     int FBP_PREDICT_RAW, FBP_PREDICT_STRICT
-    int FBP_N_ACTIVATIONS, FBP_N_LOSSES, FBP_N_SOLVERS, FBP_N_ISAS
+    int FBP_N_ACTIVATIONS, FBP_N_LOSSES, FBP_N_SOLVERS, FBP_N_ISAS, FBP_N_PRECISIONS
 
     ctypedef struct fbp_net:
         pass
@@ -19,7 +19,7 @@ cdef extern from "fbp.h" nogil:
         int32_t n_layers
         const int64_t *units
         const int32_t *activations
-        int32_t loss, solver, real, isa, n_threads, fixed_threads
+        int32_t loss, solver, real, precision, isa, n_threads, fixed_threads
         int64_t max_rows, predict_rows, max_row_nonzeros, max_batch_nonzeros
 
     ctypedef struct fbp_matrix:
@@ -66,16 +66,18 @@ cdef extern from "fbp.h" nogil:
     fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn poll,
                            void *poll_context, int32_t out_real, void *out)
     fbp_status fbp_model_check(const fbp_model *model)
+    int fbp_spec_splits(const fbp_spec *spec)
     size_t fbp_predict_rows_bytes(const fbp_model *model)
     fbp_status fbp_predict_rows(const fbp_model *model, const fbp_matrix *x, int flags,
                                 void *scratch, int32_t out_real, void *out)
     int fbp_isa_available(int isa)
-    int fbp_isa_best()
+    int fbp_isa_best(int real, int precision)
     int fbp_isa_fused(int isa, int real)
     const char *fbp_activation_name(int id)
     const char *fbp_loss_name(int id)
     const char *fbp_solver_name(int id)
     const char *fbp_isa_name(int id)
+    const char *fbp_precision_name(int id)
     const char *fbp_status_text(int status)
     int fbp_solver_n_moments(int id)
     int fbp_loss_takes_codes(int id)

@@ -34,7 +34,7 @@ O = fan_out, and an array's shape is written beside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -242,6 +242,10 @@ SOLVERS: dict[str, tuple[Solver | None, int]] = {
 }
 
 
+#: Of the core's float32 products.
+PRECISIONS = ("highest", "high", "medium")
+
+
 class Progress(NamedTuple):
     """How far a call to `Net.train` came."""
 
@@ -253,7 +257,8 @@ class Progress(NamedTuple):
 class Net:
     """A network with the interface of the compiled core's, computed as above, in float64.
 
-    With ``dtype="float32"`` it takes and gives float32 arrays, but still computes in float64.
+    With ``dtype="float32"`` it takes and gives float32 arrays, but still computes in float64, and
+    so at every precision.
     """
 
     def __init__(
@@ -270,17 +275,19 @@ class Net:
         n_threads: int = 1,
         fixed_threads: bool = False,
         isa: str | None = None,
+        precision: str = "highest",
     ) -> None:
         self.units = [int(n) for n in units]
         self.activations = list(activations)
         _check_net(self.units, self.activations, loss, dtype, solver, max_rows, n_threads, isa)
         if min(max_row_nonzeros, max_batch_nonzeros) < 0:
             raise ValueError("max_row_nonzeros and max_batch_nonzeros must not be negative")
+        _check_name(precision, "precision", PRECISIONS)
         self.loss, self.solver, self.max_rows = loss, solver, int(max_rows)
         # The core sizes its memory by these; here they only say that X is to be CSR.
         self.sparse = max_row_nonzeros > 0
         self.dtype = np.dtype(dtype)
-        self.n_threads, self.isa = n_threads, "numpy"
+        self.n_threads, self.isa, self.precision = n_threads, "numpy", precision
         self.progress = Progress(0.0, 0, 0)
         self.step_count = 0
         self.weights, self.biases = self._zeros()
@@ -515,7 +522,7 @@ def _check_net(
         raise ValueError(f"the NumPy twin has no kernel families, got isa={isa!r}")
 
 
-def _check_name(name: Any, kind: str, table: dict[str, Any]) -> None:
+def _check_name(name: Any, kind: str, table: Iterable[str]) -> None:
     if name not in table:
         raise ValueError(f"unknown {kind} {name!r}; known are {', '.join(table)}")
 

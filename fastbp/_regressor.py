@@ -96,6 +96,12 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     dtype : {'auto', 'float32', 'float64'}, default='auto'
         The type of the weights and of all arithmetic. 'auto' is float64 for 'lbfgs' and float32
         for the other solvers.
+    matmul_precision : {'highest', 'high', 'medium'}, default='highest'
+        How exactly float32 numbers are multiplied in the layers' products; sums, weights and all
+        else stay float32. 'highest' is float32's own accuracy, 'high' about 16 bits of mantissa,
+        'medium' bfloat16's 8. On a CPU with AMX, products become sums of 6, 3 or 1 bfloat16
+        products, the fewer the faster. On one with AVX-512 BF16 only, 'medium' uses that.
+        Elsewhere, and in float64, all three are the same.
     n_jobs : int or None, default=None
         The most threads to use. None means all that CPU affinity, container limits,
         ``OMP_NUM_THREADS``, threadpoolctl and joblib leave; -1 the same, -2 all but one. The
@@ -214,6 +220,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         n_iter_no_change: int | float = 10,
         max_fun: int = 15000,
         dtype: str = "auto",
+        matmul_precision: str = "highest",
         n_jobs: int | None = None,
     ) -> None:
         self.loss = loss
@@ -241,6 +248,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
         self.dtype = dtype
+        self.matmul_precision = matmul_precision
         self.n_jobs = n_jobs
 
     @available_if(lambda self: self._check_solver())

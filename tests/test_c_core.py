@@ -19,7 +19,14 @@ def build() -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in C_TESTS.glob("test_*.c")))
+PROGRAMS = sorted(path.stem for path in C_TESTS.glob("test_*.c"))
+#: Those of split products run once more, their tiles emulated.
+EMULATED = [
+    name.replace("test_", "emulated_", 1) for name in PROGRAMS if name.startswith("test_split")
+]
+
+
+@pytest.mark.parametrize("name", PROGRAMS + EMULATED)
 def test_program(build: Path, name: str) -> None:
     done = subprocess.run([build / name], capture_output=True, text=True, timeout=600)
     summary = re.search(r"(\d+) passed, (\d+) failed$", done.stdout.strip())

@@ -164,6 +164,7 @@ def test_poll_ends_gradient_and_predict():
         ({"max_rows": -1}, "max_rows"),
         ({"n_threads": 0}, "n_threads"),
         ({"isa": "mmx"}, "ref"),
+        ({"precision": "low"}, "highest, high, medium"),
     ],
     ids=str,
 )
@@ -391,6 +392,7 @@ def test_names():
     assert set(names["activations"]) >= set(ACTIVATIONS)
     assert set(names["losses"]) >= set(LOSSES)
     assert set(names["solvers"]) >= {"gradient", "sgd", "nesterov", "adam"}
+    assert names["precisions"] == ("highest", "high", "medium")
     available = _core.available_isas()
     assert "ref" in available
     assert set(available) <= set(names["isas"])

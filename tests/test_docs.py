@@ -28,6 +28,11 @@ def test_docstrings_have_the_registrys_activations(estimator: type) -> None:
 
 
 @pytest.mark.parametrize("estimator", [BackpropClassifier, BackpropRegressor])
+def test_docstrings_have_the_registrys_precisions(estimator: type) -> None:
+    assert documented_options(estimator, "matmul_precision") == set(NAMES["precisions"])
+
+
+@pytest.mark.parametrize("estimator", [BackpropClassifier, BackpropRegressor])
 def test_docstrings_have_the_solvers(estimator: type) -> None:
     # nesterov is sgd with nesterovs_momentum; gradient serves lbfgs.
     solvers = (set(NAMES["solvers"]) - {"nesterov", "gradient"}) | {"lbfgs"}
@@ -83,6 +88,8 @@ def test_recipe_of_a_loss(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES["isas"])
 def test_recipe_of_an_instruction_set(name: str) -> None:
-    files = [CSRC / "isa" / f"{name}_{real}.{kind}" for real in ("f32", "f64") for kind in "ch"]
+    splits = re.search(rf"^FBP_SPLIT_ISA\(\w+, {name},", defined("registry.def"), re.M)
+    reals = ("f32",) if splits else ("f32", "f64")
+    files = [CSRC / "isa" / f"{name}_{real}.{kind}" for real in reals for kind in "ch"]
     assert [file.name for file in files if not file.exists()] == []
     assert re.search(rf"\bhas_{name}\(", defined("dispatch.c"))

@@ -40,6 +40,7 @@ BAD_PARAMETERS: dict[str, list[Any]] = {
     "n_iter_no_change": [0, 2.5],
     "max_fun": [0],
     "dtype": ["float16", np.float32, None],
+    "matmul_precision": ["low", "HIGH", None, 3],
     "n_jobs": [0, 1.5, "all"],
 }
 
@@ -63,12 +64,13 @@ def test_parameters_are_those_of_scikit_learn(ours: type, theirs: type) -> None:
     mine = inspect.signature(ours).parameters
     other = inspect.signature(theirs).parameters
     assert [*mine][: len(other)] == [*other]
-    assert {name: p.default for name, p in mine.items() if name not in ("dtype", "n_jobs")} == {
+    own = ["dtype", "matmul_precision", "n_jobs"]
+    assert {name: p.default for name, p in mine.items() if name not in own} == {
         name: p.default for name, p in other.items()
     }
     assert [mine[name].kind for name in other] == [p.kind for p in other.values()]
-    assert [*mine][len(other) :] == ["dtype", "n_jobs"]
-    assert all(mine[name].kind is inspect.Parameter.KEYWORD_ONLY for name in ("dtype", "n_jobs"))
+    assert [*mine][len(other) :] == own
+    assert all(mine[name].kind is inspect.Parameter.KEYWORD_ONLY for name in own)
     for method in ("fit", "partial_fit", "predict", "score"):
         expected = [*inspect.signature(getattr(theirs, method)).parameters]
         assert [*inspect.signature(getattr(ours, method)).parameters] == expected
@@ -83,8 +85,9 @@ def documented_parameters(doc: str) -> list[str]:
 
 def test_names_of_the_registry_are_documented() -> None:
     for estimator in (BackpropClassifier, BackpropRegressor):
-        for name in _core.names()["activations"]:
-            assert f"'{name}'" in estimator.__doc__
+        for kind in ("activations", "precisions"):
+            for name in _core.names()[kind]:
+                assert f"'{name}'" in estimator.__doc__
 
 
 def test_a_parameter_of_another_solver_is_accepted() -> None:

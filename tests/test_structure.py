@@ -26,13 +26,14 @@ LAYERS = [
     {"registry", "fbp"},
     {"pace"},
     {"internal"},
-    {"arena", "rng", "team", "phases", "dispatch", "data", "sparse", "tasks", "form", "net"},
+    {"arena", "rng", "team", "phases", "dispatch", "data", "sparse", "split", "tasks", "form", "net"},
     {"forward", "backward"},
     {"train", "predict", "rows"},
 ]
 LAYER = {stem: number for number, layer in enumerate(LAYERS) for stem in layer}
-# What the core may know of the families: target macros and the floating-point environment.
-OPEN_TO_THE_CORE = {"isa/target.h", "isa/fpenv.h"}
+# What the core may know of the families: target macros, the floating-point environment, and, in
+# dispatch.c, what a kernel says of its CPU.
+OPEN_TO_THE_CORE = {"isa/target.h", "isa/fpenv.h", "isa/amx_cpu.h"}
 # Families whose instructions every CPU of their architecture has: no target to open.
 OPEN_EVERYWHERE = ("ref_", "sse2_", "neon_")
 # The files that own a parallel region; team.h opens it.
@@ -69,8 +70,9 @@ def registry(row: str) -> list[list[str]]:
     return [[cell.strip() for cell in cells.split(",")] for cells in rows]
 
 
-ISAS = [name for _, name in registry("ISA")]
-OPTIONS = [row[1] for kind in ("ACTIVATION", "LOSS", "SOLVER") for row in registry(kind)]
+ISAS = [cells[1] for kind in ("ISA", "SPLIT_ISA") for cells in registry(kind)]
+KINDS = ("ACTIVATION", "LOSS", "SOLVER", "PRECISION")
+OPTIONS = [row[1] for kind in KINDS for row in registry(kind)]
 
 
 # Includes
@@ -100,7 +102,9 @@ def test_kernels_include_only_kernels_and_the_registry(path: Path) -> None:
 
 @by_name(FAMILIES)
 def test_families_include_vocabulary_and_templates(path: Path) -> None:
-    allowed = {"internal.h", "kernels/kernels_tmpl.c"} if path.suffix == ".c" else set()
+    allowed = set()
+    if path.suffix == ".c":
+        allowed = {"internal.h", "split.h"} | {path for path in includes(path) if "_tmpl" in path}
     assert all(name.startswith("isa/") or name in allowed for name in includes(path))
 
 
@@ -109,10 +113,10 @@ def test_a_familys_headers_come_before_its_target(path: Path) -> None:
     # Functions of system headers and of internal.h must not be compiled for the family.
     text = code(path)
     if "FBP_TARGET_BEGIN" not in text:
-        assert path.stem.startswith(OPEN_EVERYWHERE)
+        assert path.stem.startswith(OPEN_EVERYWHERE) or "kernels/" not in text
         return
     before, inside = text.split("FBP_TARGET_BEGIN", 1)
-    assert '#include "internal.h"' in before
+    assert re.search('#include "(internal|split).h"', before)
     assert not re.search(r"#\s*include\s*<", inside)
 
 
@@ -148,9 +152,10 @@ def test_registry_is_what_python_sees() -> None:
         ("activations", "ACTIVATION"),
         ("losses", "LOSS"),
         ("solvers", "SOLVER"),
-        ("isas", "ISA"),
+        ("precisions", "PRECISION"),
     ]:
         assert list(seen[key]) == [cells[1] for cells in registry(row)]
+    assert list(seen["isas"]) == ISAS
 
 
 # What code may do

@@ -18,6 +18,13 @@
 #define FBP_AARCH64 0
 #endif
 
+/* gcc has AVX-512 BF16 from version 10 on; with cl.exe nobody has tried it. */
+#if FBP_X86 && (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 10))
+#define FBP_X86_BF16 1
+#else
+#define FBP_X86_BF16 0
+#endif
+
 #define FBP_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
 #define FBP_TARGET_BEGIN(features) \

@@ -217,7 +217,7 @@ static void test_state(void)
 {
     problem p = usual_problem(FBP_LOSS_SQUARED_ERROR, FBP_SOLVER_ADAM);
     trainer t = trainer_new(&p);
-    fbp_net *net = net_of(&t, fbp_isa_best(), 1, 10);
+    fbp_net *net = net_of(&t, fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST), 1, 10);
     double w[800], b[40];
     CHECK(fbp_net_get_layer(net, 0, w, b) == FBP_OK && memcmp(w, t.w[0], sizeof w) == 0 &&
               memcmp(b, t.b[0], sizeof b) == 0,
@@ -263,9 +263,12 @@ static void test_names(void)
               "id %d", out[i]);
     CHECK(fbp_solver_n_moments(FBP_SOLVER_ADAM) == 2 && fbp_solver_n_moments(FBP_SOLVER_SGD) == 1,
           "moments");
-    CHECK(fbp_isa_available(FBP_ISA_REF) && fbp_isa_available(fbp_isa_best()), "families");
+    CHECK(fbp_isa_available(FBP_ISA_REF) &&
+              fbp_isa_available(fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST)),
+          "families");
 #if (defined(__x86_64__) || defined(__aarch64__)) && !defined(FBP_NO_SIMD)
-    CHECK(fbp_isa_best() != FBP_ISA_REF, "every such CPU has a family of its own");
+    CHECK(fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST) != FBP_ISA_REF,
+          "every such CPU has a family of its own");
 #endif
     for (int real = FBP_F32; real <= FBP_F64; real++) {
         CHECK(fbp_isa_fused(FBP_ISA_REF, real), "ref is what fused means");

@@ -67,7 +67,8 @@ static void test_digests(const problem *p, int print)
 int main(int argc, char **argv)
 {
     const int print = argc > 1 && strcmp(argv[1], "--print") == 0;
-    if (print) printf("best family: %s\n", fbp_isa_name(fbp_isa_best()));
+    if (print)
+        printf("best family: %s\n", fbp_isa_name(fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST)));
     for (int real = FBP_F32; real <= FBP_F64; real++)
         for (int loss = 0; loss < FBP_N_LOSSES; loss++)
             for (int activation = 0; activation < FBP_N_ACTIVATIONS; activation++) {

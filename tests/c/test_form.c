@@ -28,7 +28,7 @@ static void test_grids(void)
 
 static int form_of(const trainer *t, int64_t batch_rows, int n_threads)
 {
-    fbp_net *net = net_of(t, fbp_isa_best(), n_threads, batch_rows);
+    fbp_net *net = net_of(t, best_isa(t->p), n_threads, batch_rows);
     if (!net) return -1;
     fbp_plan_form(net, batch_rows, n_threads);
     const int form = net->by_layer;
@@ -100,7 +100,8 @@ int main(void)
                                   0,
                                   {130, 400, 300, n_out},
                                   40,
-                                  step};
+                                  step,
+                                  FBP_PRECISION_HIGHEST};
             problem small = wide;
             small.units[0] = 9, small.units[1] = 20, small.units[2] = 10;
             trainer t = trainer_new(&wide), u = trainer_new(&small);

@@ -281,7 +281,8 @@ static void test_refusals(int real, int x_real)
     const int64_t units[] = {5, 4, 3};
     const int narrowed = x_real == FBP_F64 && real == FBP_F32;
     subject s;
-    subject_new(&s, fbp_isa_best(), real, x_real, 2, units, FBP_ACT_RELU, FBP_LOSS_LOG_LOSS, 30);
+    subject_new(&s, fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST), real, x_real, 2, units,
+                FBP_ACT_RELU, FBP_LOSS_LOG_LOSS, 30);
     buffer out = buffer_new(FBP_F64, 90);
     CHECK(fbp_model_check(&s.model) == FBP_OK, "a sound model");
     buffer *arrays[] = {&s.w[0], &s.w[1], &s.b[0], &s.b[1], &s.x};
@@ -321,7 +322,8 @@ static void test_statuses(void)
     char scratch[1 << 16];
     double out[90];
     subject s;
-    subject_new(&s, fbp_isa_best(), FBP_F32, FBP_F32, 2, units, FBP_ACT_RELU, FBP_LOSS_LOG_LOSS, 3);
+    subject_new(&s, fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST), FBP_F32, FBP_F32, 2, units,
+                FBP_ACT_RELU, FBP_LOSS_LOG_LOSS, 3);
     CHECK(fbp_predict_rows_bytes(&s.model) <= sizeof scratch, "scratch");
 #define STATUS(expected, what, ...)                                                          \
     do {                                                                                     \

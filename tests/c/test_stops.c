@@ -42,7 +42,7 @@ static void test_stop(int n_threads, int polls)
     fbp_step step = usual;
     step.poll = stop_at, step.poll_context = &polls;
     fbp_progress progress, expected;
-    fbp_net *net = net_of(&t, fbp_isa_best(), n_threads, 50);
+    fbp_net *net = net_of(&t, fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST), n_threads, 50);
     CHECK(fbp_train(net, &data, order, n_order, 50, &step, &progress) == FBP_ESTOPPED, "stopped");
     CHECK(polls <= 0 && progress.n_rows < n_order, "stopped by a poll");
     CHECK(progress.n_rows == 50 * progress.n_steps, "whole updates");
@@ -50,7 +50,7 @@ static void test_stop(int n_threads, int polls)
     net_parameters(&p, net, stopped);
     fbp_net_destroy(net);
 
-    net = net_of(&t, fbp_isa_best(), 1, 50);
+    net = net_of(&t, fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST), 1, 50);
     CHECK(fbp_train(net, &data, order, progress.n_rows, 50, &usual, &expected) == FBP_OK, "again");
     net_parameters(&p, net, again);
     CHECK(memcmp(stopped, again, bytes) == 0, "%d threads: weights of a torn update", n_threads);
@@ -148,7 +148,7 @@ static void test_floating_point_environment(void)
     const uint64_t caller = get_mode();
     for (int threads = 1; threads <= 2; threads++)
         for (int i = 0; i < 4; i++) {
-            fbp_net *net = net_of(&t, fbp_isa_best(), threads, 32);
+            fbp_net *net = net_of(&t, fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST), threads, 32);
             set_mode(modes[i]);
             const fbp_status trained = fbp_train(net, &data, NULL, 100, 32, &usual, &progress);
             const fbp_status predicted = fbp_predict(net, &data.x, 0, NULL, NULL, FBP_F64, out);

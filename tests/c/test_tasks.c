@@ -15,7 +15,7 @@ static fbp_net *make_net(const int64_t *units, int n_layers, int64_t max_rows, i
         .loss = FBP_LOSS_SQUARED_ERROR,
         .solver = FBP_SOLVER_ADAM,
         .real = FBP_F32,
-        .isa = fbp_isa_best(),
+        .isa = fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST),
         .n_threads = n_threads,
         .max_rows = max_rows,
     };

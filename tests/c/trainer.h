@@ -16,6 +16,7 @@ typedef struct {
     int64_t units[MOST_LAYERS + 1];
     int64_t n_rows;
     fbp_step step;
+    int precision;
 } problem;
 
 /* X [n × units[0]], y [n × n_out] (class codes one-hot), weights [n]; and as the core takes them. */
@@ -318,6 +319,8 @@ static inline double trainer_batch(trainer *t, const samples *s, const int64_t *
     return (loss + p->step.alpha / 2 * squares) / sum;
 }
 
+static inline int best_isa(const problem *p) { return fbp_isa_best(p->real, p->precision); }
+
 /* A net of the core with the trainer's parameters; NULL (and a failed check) when there is none. */
 static inline fbp_net *net_of(const trainer *t, int isa, int n_threads, int64_t max_rows)
 {
@@ -330,6 +333,7 @@ static inline fbp_net *net_of(const trainer *t, int isa, int n_threads, int64_t 
                            .loss = p->loss,
                            .solver = p->solver,
                            .real = p->real,
+                           .precision = p->precision,
                            .isa = isa,
                            .n_threads = n_threads,
                            .fixed_threads = 1,

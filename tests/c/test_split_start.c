@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What becomes of a family whose split products turn out not to work when a net first asks for them:
+ * it is gone for the process, other families are not, and a net that has no use for them never asks.
+ * Each case is a process of its own.
+ */
+#include <sys/wait.h>
+
+#include "split_model.h"
+
+static fbp_status create(int isa, int precision, int real, int64_t width)
+{
+    const int64_t units[] = {width, width};
+    const fbp_spec spec = {.n_layers = 1,
+                           .units = units,
+                           .solver = FBP_SOLVER_ADAM,
+                           .real = real,
+                           .precision = precision,
+                           .isa = isa,
+                           .n_threads = 1,
+                           .max_rows = 10};
+    fbp_net *net;
+    const fbp_status status = fbp_net_create(&spec, &net);
+    fbp_net_destroy(net);
+    return status;
+}
+
+/* Every family that is there: split or not, it makes nets of any type, precision and width. */
+static void test_as_it_is(void)
+{
+    for (int isa = 0; isa < FBP_N_ISAS; isa++)
+        for (int precision = 0; precision < FBP_N_PRECISIONS; precision++)
+            for (int real = FBP_F32; real <= FBP_F64; real++)
+                for (int64_t width = 1; width <= 128; width *= 128) {
+                    const fbp_status expected = fbp_isa_available(isa) ? FBP_OK : FBP_EISA;
+                    CHECK(create(isa, precision, real, width) == expected, "%s %s",
+                          fbp_isa_name(isa), fbp_precision_name(precision));
+                }
+    for (int precision = 0; precision < FBP_N_PRECISIONS; precision++) {
+        const int best = fbp_isa_best(FBP_F32, precision),
+                  exact_best = fbp_isa_best(FBP_F64, precision);
+        CHECK(fbp_isa_available(best), "the best family is there");
+        CHECK(!fbp_split_find(exact_best, FBP_F32, precision), "float64 has a plain family");
+    }
+}
+
+#ifdef EMULATED
+static void test_failing(amx_behaviour behaviour)
+{
+    amx_emulated = behaviour;
+    const int absent = behaviour == AMX_ABSENT;
+    const int amx = FBP_ISA_AMX, best = fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST);
+    CHECK(fbp_isa_available(amx) == !absent, "before it is asked");
+    CHECK(absent ? best != amx : best == amx, "the best, before it is asked");
+    if (!absent) {
+        CHECK(create(amx, FBP_PRECISION_HIGHEST, FBP_F64, 128) == FBP_OK,
+              "float64 asks for nothing");
+        CHECK(create(amx, FBP_PRECISION_HIGHEST, FBP_F32, 8) == FBP_OK,
+              "thin layers ask for nothing");
+        CHECK(fbp_isa_available(amx), "still not asked");
+    }
+    for (int again = 0; again < 2; again++)
+        CHECK(create(amx, FBP_PRECISION_HIGHEST, FBP_F32, 128) == FBP_EISA,
+              "it is asked, and fails");
+    CHECK(!fbp_isa_available(amx), "afterwards");
+    CHECK(!fbp_split_find(amx, FBP_F32, FBP_PRECISION_HIGHEST), "afterwards");
+    CHECK(fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST) != amx, "the best, afterwards");
+    CHECK(amx_configured() == 0, "tiles are released");
+    test_as_it_is();
+}
+#endif
+
+int main(void)
+{
+#ifdef EMULATED
+    for (amx_behaviour behaviour = AMX_ABSENT; behaviour <= AMX_ERRS; behaviour++) {
+        const pid_t child = fork();
+        int status = -1;
+        if (child == 0) {
+            test_failing(behaviour);
+            _Exit(check_done("a failing family"));
+        }
+        CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0, "behaviour %d",
+              (int)behaviour);
+    }
+#endif
+    test_as_it_is();
+    split_family families[FBP_N_ISAS * FBP_N_PRECISIONS];
+    check_emulation(split_families(families));
+    return check_done("split start");
+}
