@@ -25,6 +25,11 @@ ALLOWED = {
     "avx2": {"SSE4", "VEX", "ymm"},
     "avx512": {"SSE4", "VEX", "ymm", "zmm", "opmask", "EVEX"},
 }
+#: Families of split products, which are float32 only.
+ALLOWED["avx512bf16"] = ALLOWED["avx512"] | {"BF16"}
+ALLOWED["amx"] = ALLOWED["avx512bf16"] | {"tile"}
+REALS = [(family, real) for family in ("avx2", "avx512") for real in ("f32", "f64")]
+REALS += [("avx512bf16", "f32"), ("amx", "f32")]
 #: Kinds of instruction, as objdump writes them after a tab.
 KINDS = {
     "SSE4": (  # and SSE3, SSSE3, popcnt
@@ -41,7 +46,8 @@ KINDS = {
     "zmm": r"%zmm\d",
     "opmask": r"%k[0-7]\b",
     "EVEX": r"%[xyz]mm(?:1[6-9]|2\d|3[01])\b",
-    "tile": r"%tmm\d",
+    "BF16": r"\tv(?:dpbf16ps|cvtne2?ps2bf16)",
+    "tile": r"%tmm\d|\t(?:[ls][dt]tilecfg|tilerelease)",
 }
 
 
@@ -89,8 +95,7 @@ def test_functions_are_told_by_their_source() -> None:
     assert names <= set(kinds_by_source()), "the extension has been stripped"
 
 
-@pytest.mark.parametrize("family", ALLOWED)
-@pytest.mark.parametrize("real", ["f32", "f64"])
+@pytest.mark.parametrize(("family", "real"), REALS)
 def test_a_family_has_its_instructions(family: str, real: str) -> None:
     assert ALLOWED[family] - {"SSE4"} <= set(kinds_by_source()[f"{family}_{real}.c"])
 
