@@ -1,100 +1,135 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The contestants. To add one, write a class with a `name`, `tolerances` and a `fit`.
+"""The contestants: one row each. A side is a function of a module, run in a process of its own.
 
-All start from the same weights and see the rows in the same order, as scikit-learn draws them from
-`random_state=SEED`; a peer that draws otherwise cannot be verified, and so not be timed.
+To add a peer, write a module with `load(folder)` and `fit(record, **arguments)` (peer_jax.py is the
+shortest), and give it a row in `all_sides`. All start from the same weights and see the rows in the
+same order, as scikit-learn draws them; a peer that draws otherwise cannot be verified, and so not be
+timed.
 """
 
 from __future__ import annotations
 
-import time
-import warnings
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from inspect import signature
+from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPClassifier, MLPRegressor
-from workloads import Workload
 
-from fastbp import BackpropClassifier, BackpropRegressor
-
-SEED = 0
+#: Epochs in which rounding has not yet parted two runs.
 EARLY = 10
+
+# Largest relative differences from the reference's loss allowed: in the first EARLY epochs, and in
+# all. Float32's rounding can wake a relu unit that lay dead, and then the losses part for a while.
+# scikit-learn's own float32 loss is less exact, for want of float64 sums; Adam's epsilon stands
+# elsewhere in PyTorch.
+EXACT = (1e-8, 1e-8)
+SINGLE = (1e-3, 0.05)
+LOOSE = (0.05, 0.05)
+HALF = (0.1, 0.3)
 
 
 @dataclass(frozen=True)
-class Fit:
-    """What one fit gave: the loss of each epoch, and the seconds it took."""
-
-    losses: list[float]
-    seconds: float
-
-
-class Peer(Protocol):
-    """A library, in one of its forms."""
+class Side:
+    """One contestant: what to call, where, and how close its losses must come."""
 
     name: str
-    #: Largest relative difference allowed from the reference's loss: in the first EARLY epochs,
-    #: and in all.
+    module: str
     tolerances: tuple[float, float]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
-    def fit(self, workload: Workload) -> Fit:
-        """Train a new network on a workload; only what a user waits for is timed."""
-
-
-class Estimator:
-    """A scikit-learn estimator, with adam and a workload's network and batch."""
-
-    def __init__(
-        self,
-        name: str,
-        classes: tuple[Any, Any],
-        *,
-        tolerances: tuple[float, float],
-        x_dtype: str = "float64",
-        **parameters: Any,
-    ) -> None:
-        self.name = name
-        self.tolerances = tolerances
-        self._classifier, self._regressor = classes
-        self._x_dtype = x_dtype
-        self._parameters = parameters
-
-    def fit(self, workload: Workload) -> Fit:
-        """Train a new network on a workload."""
-        spec = workload.spec
-        kind = self._classifier if spec.task == "classification" else self._regressor
-        model = kind(
-            hidden_layer_sizes=spec.hidden,
-            batch_size=spec.batch_size,
-            max_iter=workload.n_epochs,
-            n_iter_no_change=float("inf"),
-            random_state=SEED,
-            **self._parameters,
-        )
-        X = workload.X.astype(self._x_dtype, copy=False)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            start = time.perf_counter()
-            model.fit(X, workload.y)
-            seconds = time.perf_counter() - start
-        return Fit(model.loss_curve_, seconds)
+    @property
+    def process(self) -> tuple[str, frozenset[tuple[str, str]]]:
+        """What sides that share a process have in common."""
+        return self.module, frozenset(self.environment.items())
 
 
-def all_peers() -> list[Peer]:
-    """Return the contestants: the first is the reference, the last is fastbp's default."""
-    theirs = (MLPClassifier, MLPRegressor)
-    ours = (BackpropClassifier, BackpropRegressor)
-    # float32's rounding can wake a relu unit that lay dead, and then the losses part for a while.
-    # scikit-learn's own float32 loss is less exact, for want of float64 sums.
-    exact, single, loose = (1e-8, 1e-8), (1e-3, 0.05), (0.05, 0.05)
+#: How PyTorch is held to a family: its own kernels, oneDNN's, MKL's and the compiler's.
+HELD = {
+    "avx512": {
+        "ATEN_CPU_CAPABILITY": "avx512",
+        "ONEDNN_MAX_CPU_ISA": "AVX512_CORE",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX512",
+    },
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    },
+}
+
+
+def all_sides(
+    families: list[str], *, compiled: bool = True, held: bool = True
+) -> tuple[list[Side], list[str]]:
+    """Return the contestants, and lines about those left out.
+
+    The first is the reference, the last is fastbp's default. Families pinned are those among
+    `families` that PyTorch can be held to.
+    """
+    pinned = [family for family in HELD if family in families] if held else []
+    sides, left_out = [*_sklearn()], []
+    if find_spec("torch") is None:
+        left_out.append("PyTorch is not installed")
+    else:
+        sides += _torch(compiled, pinned)
+        if not compiled:
+            left_out.append("compiled PyTorch: compiling takes minutes, so not in a quick run")
+    if find_spec("jax") is None:
+        left_out.append("JAX is not installed")
+    else:
+        sides.append(Side("jax", "peer_jax", SINGLE))
+    ours, missing = _fastbp(pinned)
+    return sides + ours, left_out + missing
+
+
+def _sklearn() -> list[Side]:
     return [
-        Estimator("sklearn", theirs, tolerances=exact),
-        Estimator("sklearn f32", theirs, tolerances=loose, x_dtype="float32"),
-        Estimator("fastbp f64", ours, tolerances=exact, dtype="float64"),
-        Estimator("fastbp", ours, tolerances=single),
+        Side("sklearn", "peer_estimators", EXACT, {"library": "sklearn"}),
+        Side("sklearn f32", "peer_estimators", LOOSE, {"library": "sklearn", "x_dtype": "float32"}),
     ]
+
+
+def _torch(compiled: bool, pinned: list[str]) -> list[Side]:
+    """Return PyTorch's sides: float32 and bfloat16, eager and compiled, free and held."""
+    sides = []
+    for form, argument in [("", False), (" compiled", True)][: 2 if compiled else 1]:
+        sides.append(Side(f"torch{form}", "peer_torch", SINGLE, {"compiled": argument}))
+        half = {"compiled": argument, "bfloat16": True}
+        sides.append(Side(f"torch bf16{form}", "peer_torch", HALF, half))
+        sides += [
+            Side(f"torch{form} {isa}", "peer_torch", SINGLE, {"compiled": argument}, HELD[isa])
+            for isa in pinned
+        ]
+    return sides
+
+
+def _fastbp(pinned: list[str]) -> tuple[list[Side], list[str]]:
+    """Return fastbp's sides: float64, the lower precisions it has, pinned families, default."""
+
+    def side(name: str, tolerances: tuple[float, float], **arguments: str) -> Side:
+        return Side(name, "peer_estimators", tolerances, {"library": "fastbp", **arguments})
+
+    sides, left_out = [side("fastbp f64", EXACT, dtype="float64")], []
+    if has_matmul_precision():
+        sides.append(side("fastbp high", SINGLE, matmul_precision="high"))
+        sides.append(side("fastbp medium", HALF, matmul_precision="medium"))
+    else:
+        left_out.append("fastbp high, medium: this version has no matmul_precision")
+    for isa in pinned:
+        arguments = {"library": "fastbp"}
+        environment = {"FASTBP_ISA": isa}
+        sides.append(Side(f"fastbp {isa}", "peer_estimators", SINGLE, arguments, environment))
+    return [*sides, side("fastbp", SINGLE)], left_out
+
+
+def has_matmul_precision() -> bool:
+    """Tell whether the estimators have the parameter."""
+    from fastbp import BackpropClassifier
+
+    return "matmul_precision" in signature(BackpropClassifier).parameters
 
 
 def deviation(losses: list[float], reference: list[float]) -> float:
@@ -105,8 +140,8 @@ def deviation(losses: list[float], reference: list[float]) -> float:
     return float(np.max(np.abs(ours - theirs) / np.abs(theirs)))
 
 
-def agrees(peer: Peer, losses: list[float], reference: list[float]) -> bool:
-    """Tell whether a peer's losses are the reference's, to its tolerances."""
-    early, late = peer.tolerances
+def agrees(side: Side, losses: list[float], reference: list[float]) -> bool:
+    """Tell whether a side's losses are the reference's, to its tolerances."""
+    early, late = side.tolerances
     start = deviation(losses[:EARLY], reference[:EARLY])
     return start <= early and deviation(losses, reference) <= late

@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The eight workloads, each defined once: shape, network, batch, and where its data come from.
+"""The eight workloads, each defined once: shape, network and batch.
 
-Real data are read from the folder that the environment variable FASTBP_DATA names. Without it, or
-without the file, data of the same shape are generated: what a step costs depends on its sizes, and
-hardly on the values.
+Real data are read or downloaded (data.py). Without them, data of the same shape are generated: what
+a step costs depends on its sizes, and hardly on the values.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from data import Data, find
 from sklearn.datasets import load_digits
 
 Array = np.ndarray[Any, Any]
@@ -85,26 +82,31 @@ class Workload:
         return 6 * sum(weights) - 2 * weights[0]  # no delta for the inputs
 
 
-def load(name: str, *, quick: bool = False) -> Workload:
+def load(name: str, *, quick: bool = False, download: bool = True) -> Workload:
     """Load a workload; `quick` takes a quarter of its rows and a quarter of its epochs."""
     spec = SPECS[name]
-    folder = os.environ.get("FASTBP_DATA")
-    found = _LOADERS[name](Path(folder)) if folder and name in _LOADERS else None
     if name == "digits":
-        X, y, source = *load_digits(return_X_y=True), "scikit-learn"
-        X = X / 16.0
+        X, y = load_digits(return_X_y=True)
+        X, y, source = X / 16.0, y, "scikit-learn"
     elif name == "photo":
         X, y, source = _photo(spec)
-    elif found is not None:
-        X, y, source = found
     else:
-        X, y, source = *_generate(spec), "generated"
+        X, y, source = _find_or_generate(spec, download)
     n_rows = min(spec.n_rows, len(X)) // (4 if quick else 1)
     n_epochs = max(1, spec.n_epochs // (4 if quick else 1))
     X = np.ascontiguousarray(X[:n_rows], dtype=np.float64)
-    if X.shape[1] != spec.n_features:
-        raise ValueError(f"{source} gives {X.shape[1]} columns, not {spec.n_features}, for {name}")
     return Workload(spec, X, np.ascontiguousarray(y[:n_rows]), source, n_epochs)
+
+
+def _find_or_generate(spec: Spec, download: bool) -> Data:
+    """Return real data of the workload's shape, or generated data."""
+    found = find(spec.name, download=download)
+    if found is not None and found.X.shape[1] == spec.n_features:
+        return found
+    X, y = _generate(spec)
+    if found is None:
+        return Data(X, y, "generated")
+    return Data(X, y, f"generated, since {found.source} has {found.X.shape[1]} columns")
 
 
 def _generate(spec: Spec) -> tuple[Array, Array]:
@@ -136,68 +138,3 @@ def _photo(spec: Spec) -> tuple[Array, Array, str]:
     xy = np.stack([pixels % width, pixels // width], axis=1) / width
     angles = 2 * np.pi * xy @ rng.normal(0.0, 5.0, (2, spec.n_features // 2))
     return np.hstack([np.sin(angles), np.cos(angles)]), picture.reshape(-1, 3)[pixels], source
-
-
-def _standardize(X: Array) -> Array:
-    spread = X.std(axis=0)
-    return (X - X.mean(axis=0)) / np.where(spread == 0, 1, spread)
-
-
-def _housing(folder: Path) -> tuple[Array, Array, str] | None:
-    frame = _read_csv(folder / "california_housing.csv.gz")
-    if frame is None:
-        return None
-    numbers = frame.drop(columns=["ocean_proximity"])
-    numbers = numbers.fillna(numbers.median()).to_numpy(np.float64)
-    order = np.random.default_rng(0).permutation(len(numbers))
-    numbers = _standardize(numbers[order])
-    return numbers[:, :-1], numbers[:, -1], "california_housing"
-
-
-def _adult(folder: Path) -> tuple[Array, Array, str] | None:
-    frame = _read_csv(folder / "adult.csv.gz")
-    if frame is None:
-        return None
-    import pandas
-
-    y = (frame.pop("income") == ">50K").to_numpy(np.int64)
-    numbers = frame.select_dtypes("number")
-    categories = frame.drop(columns=numbers.columns).fillna("missing")
-    one_hot = pandas.get_dummies(categories).to_numpy(np.float64)
-    return np.hstack([_standardize(numbers.to_numpy(np.float64)), one_hot]), y, "adult"
-
-
-def _mnist(folder: Path) -> tuple[Array, Array, str] | None:
-    if not (folder / "mnist.npz").exists():
-        return None
-    with np.load(folder / "mnist.npz", allow_pickle=False) as file:
-        pictures, labels = file["X_train"], file["y_train"]
-    return pictures[:30_000].reshape(-1, 784) / 255.0, labels.astype(np.int64), "mnist"
-
-
-def _covtype(folder: Path) -> tuple[Array, Array, str] | None:
-    if not (folder / "covertype93k.npz").exists():
-        return None
-    with np.load(folder / "covertype93k.npz", allow_pickle=False) as file:
-        X, y = file["X"].astype(np.float64), file["y"].astype(np.int64)
-    return _standardize(X), y, "covertype93k"
-
-
-def _read_csv(path: Path) -> Any:
-    """Read a table whose missing cells are empty; None without the file, or without pandas."""
-    try:
-        import pandas
-    except ImportError:
-        return None
-    if not path.exists():
-        return None
-    return pandas.read_csv(path, keep_default_na=False, na_values=[""])
-
-
-_LOADERS: dict[str, Callable[[Path], tuple[Array, Array, str] | None]] = {
-    "housing": _housing,
-    "adult": _adult,
-    "fmnist": _mnist,
-    "fmnistw": _mnist,
-    "covtype": _covtype,
-}
