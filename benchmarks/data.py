@@ -2,8 +2,8 @@
 """Real data for the workloads: from a folder, or from OpenML by name.
 
 The folder is the one that the environment variable FASTBP_DATA names. What it does not hold is
-downloaded once and cached by scikit-learn. Either way the result is X, float64, y, and a name of the
-source; None means that there is no such data here, and the caller generates some.
+downloaded once and cached by scikit-learn. Either way the result is X, float64, y, and a name of
+the source; None means that there is no such data here, and the caller generates some.
 """
 
 from __future__ import annotations

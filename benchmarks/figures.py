@@ -71,5 +71,5 @@ def number(value: float) -> str:
 
 
 def mean(values: Iterable[float]) -> float:
-    """Return the geometric mean, the only mean of ratios that does not depend on their direction."""
+    """Return the geometric mean, the one mean of ratios that their direction does not change."""
     return geometric_mean(list(values))

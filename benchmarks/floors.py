@@ -2,11 +2,11 @@
 """The least time that a training step can take, from its operations and its bytes.
 
 Operations: those of the products, over the measured peak of the units that compute them. Bytes: the
-batch's rows once from where X lies, and per weight and step W and Wᵀ read by the products, W and two
-moments read and written and Wᵀ written by the update (36 bytes), over the measured bandwidth of the
-level that holds X, and of the level that holds all weights and moments. The floor is the larger of
-the two sums, as if one were wholly hidden behind the other; barriers, losses, Adam's divisions and
-Python come on top.
+batch's rows once from where X lies, and per weight and step W and Wᵀ read by the products, W and
+two moments read and written and Wᵀ written by the update (36 bytes), over the measured bandwidth of
+the level that holds X, and of the level that holds all weights and moments. The floor is the larger
+of the two sums, as if one were wholly hidden behind the other; barriers, losses, Adam's divisions
+and Python come on top.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def cache_sizes() -> dict[str, int]:
 
 
 def commit() -> str | None:
-    """Return the commit of the checkout that this file lies in, with a + if it was changed since."""
+    """Return the commit of the checkout around this file, with a + if it was changed since."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(HERE), *arguments]

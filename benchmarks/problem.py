@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A workload on its way to the contestants' processes: two arrays and a page of JSON in a folder."""
+"""A workload on its way to the contestants' processes: arrays and a page of JSON in a folder."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 """Processes that run the contestants: each library by itself, under an environment of its own.
 
 Two libraries in one process share what nobody sees: OpenMP teams that spin for the other, thread
-limits, the allocator, instruction sets chosen once at import. So each module of contestants, in each
-environment, has a process for the whole run. It answers one request at a time, a line of JSON each
-way: which function of the module to call, with what.
+limits, the allocator, instruction sets chosen once at import. So each module of contestants, in
+each environment, has a process for the whole run. It answers one request at a time, a line of JSON
+each way: which function of the module to call, with what.
 """
 
 from __future__ import annotations

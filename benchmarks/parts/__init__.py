@@ -6,4 +6,15 @@ its own, and `rows(result)`, the table. Libraries are imported inside functions:
 imports every part for its table.
 """
 
-PARTS: tuple[str, ...] = ()
+PARTS = (
+    "threads",
+    "overhead",
+    "widths",
+    "prediction",
+    "grid_search",
+    "busy_neighbour",
+    "subnormals",
+    "sparse",
+    "import_time",
+    "peak_memory",
+)
