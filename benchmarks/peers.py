@@ -2,8 +2,9 @@
 """The contestants: one row each. A side is a function of a module, run in a process of its own.
 
 To add a peer, write a module with `load(folder)` and `fit(record, **arguments)`, as peer_jax.py is,
-and give it a row in `all_sides`. All start from the same weights and see the rows in the same order,
-as scikit-learn draws them; a peer that draws otherwise cannot be verified, and so not be timed.
+and give it a row in `all_sides`. All start from the same weights and see the rows in the same
+order, as scikit-learn draws them; a peer that draws otherwise cannot be verified, and so not be
+timed.
 """
 
 from __future__ import annotations

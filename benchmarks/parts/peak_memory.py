@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The most memory that a fit takes beyond X and y, beside the plan.
 
-The kernel's own high-water mark of a fresh process (VmHWM in /proc/self/status, which memory of the C
-core counts in), reset just before `fit`, after a small fit has loaded and started everything. The
-plan, bytes: 20 per weight (28 where tiles hold split weights), 4 more with early stopping; 8 per
-batch row and unit (24 with tiles); and 32 per row of X, for y's codes, the order of the rows and one
-shuffle of it, which Python keeps.
+The kernel's own high-water mark of a fresh process (VmHWM in /proc/self/status, in which memory of
+the C core counts), reset just before `fit`, after a small fit has loaded and started everything.
+The plan, bytes: 20 per weight (28 where tiles hold split weights), 4 more with early stopping; 8
+per batch row and unit (24 with tiles); and 32 per row of X, for y's codes, the order of the rows
+and one shuffle of it, which Python keeps.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ before anything is timed.
 
 from __future__ import annotations
 
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -28,10 +29,9 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
         workload = load(name, quick=settings["quick"], download=settings["download"])
         theirs, ours = models(Problem.of(workload))
         verify(theirs, ours, workload.X[:1000])
-        n_calls = 1 + 20_000 // len(workload.X)
         sides = {
-            "sklearn": lambda f=predictor(theirs), X=workload.X: repeat(f, X, n_calls),
-            "fastbp": lambda f=predictor(ours), X=workload.X: repeat(f, X, n_calls),
+            name: partial(repeat, predictor(model), workload.X)
+            for name, model in (("sklearn", theirs), ("fastbp", ours))
         }
         seconds = in_turns(sides, settings["rounds"])
         found["bulk_rounds"][name] = times_sooner(seconds, "fastbp", "sklearn")
@@ -89,8 +89,9 @@ def verify(theirs: Any, ours: Any, X: Any) -> None:
     np.testing.assert_allclose(predictor(ours)(X), predictor(theirs)(X), rtol=1e-3, atol=1e-5)
 
 
-def repeat(function: Any, X: Any, n_calls: int) -> float:
-    """Return the mean seconds of a call."""
+def repeat(function: Any, X: Any) -> float:
+    """Return the mean seconds of a call; small X is predicted for several times."""
+    n_calls = 1 + 20_000 // len(X)
     return seconds_of(lambda: [function(X) for _ in range(n_calls)]) / n_calls
 
 

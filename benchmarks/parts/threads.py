@@ -3,9 +3,10 @@
 
 The computed figures rest on what was measured on one and two threads and on how a step is cut. What
 two threads do not halve is taken as serial (Python between epochs, barriers, the batch's tail). The
-rest is a rows phase cut into tiles of eight rows and a weights phase cut into tasks of 32 × 48, each
-as long as its most loaded thread, shares by operations; two barriers grow with the logarithm of the
-threads. It assumes that each thread has a core of the same speed, and bandwidth that grows with them.
+rest is a rows phase cut into tiles of eight rows and a weights phase cut into tasks of 32 × 48,
+each as long as its most loaded thread, shares by operations; two barriers grow with the logarithm
+of the threads. It assumes that each thread has a core of the same speed, and bandwidth that grows
+with them.
 """
 
 from __future__ import annotations

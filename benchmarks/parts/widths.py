@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The share of the machine's float32 multiply-add peak by the width of the layers.
 
-A network of w inputs, two hidden layers of w units and ten outputs, batches of 1024 rows: whole fits
-with Adam and the gathering of rows counted, over the peak measured just before and after. A family
-with tiles is set beside AVX-512's peak, and can pass it.
+A network of w inputs, two hidden layers of w units and ten outputs, batches of 1024 rows: whole
+fits with Adam and the gathering of rows counted, over the peak measured in between. A family with
+tiles is set beside AVX-512's peak, and can pass it.
 """
 
 from __future__ import annotations
