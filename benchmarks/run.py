@@ -63,7 +63,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def choose_sides(args: argparse.Namespace, families: list[str]) -> list[Side]:
     """Return the contestants, and say who is left out."""
-    sides, left_out = all_sides(families, compiled=not args.quick, held=not args.quick)
+    every = bool(args.sides) or not args.quick
+    sides, left_out = all_sides(families, compiled=every, held=every)
     if args.sides:
         unknown = set(args.sides) - {side.name for side in sides}
         if unknown:

@@ -80,7 +80,7 @@ def fit_once(shape: str, kind: str, early_stopping: bool) -> tuple[int, int]:
         X: Any = sp.random(n_rows, n_columns, 0.2, format="csr", rng=rng, dtype=np.float32)
         x_bytes = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
     else:
-        X = rng.random((n_rows, n_columns), dtype=kind)
+        X = rng.random((n_rows, n_columns), dtype=np.dtype(kind).type)
         x_bytes = X.nbytes
     y = rng.integers(0, 10, n_rows)
     BackpropClassifier((8,), max_iter=1, early_stopping=early_stopping).fit(X[:200], y[:200])

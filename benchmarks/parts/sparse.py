@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -44,12 +45,12 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     if distance > SINGLE[0]:
         raise AssertionError(f"the losses differ by {distance:.0e}")
     n_rounds = settings["rounds"]
-    training = in_turns({name: lambda name=name: fit(name) for name in libraries}, n_rounds)
+    training = in_turns({name: partial(fit, name) for name in libraries}, n_rounds)
 
     def predict(name: str) -> float:
         return seconds_of(lambda: fitted[name].predict_proba(X))
 
-    prediction = in_turns({name: lambda name=name: predict(name) for name in libraries}, n_rounds)
+    prediction = in_turns({name: partial(predict, name) for name in libraries}, n_rounds)
     ratios = {
         "fit": times_sooner(training, "fastbp", "sklearn"),
         "predict_proba": times_sooner(prediction, "fastbp", "sklearn"),

@@ -28,7 +28,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     n_rows = 2_000 if settings["quick"] else 10_000
     X = rng.uniform(0.5, 1.0, (n_rows, 64))
     y = rng.integers(0, 10, n_rows)
-    data = {
+    data: dict[str, tuple[Any, Any]] = {
         "float32": (X.astype(np.float32), (X * 1e-39).astype(np.float32)),
         "float64": (X, X * 1e-309),
     }

@@ -26,7 +26,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     from peers import has_matmul_precision
     from workers import Worker
 
-    sides = {"default": ({}, settings["isa"])}
+    sides: dict[str, tuple[dict[str, str], str]] = {"default": ({}, settings["isa"])}
     if has_matmul_precision():
         sides |= {p: ({"matmul_precision": p}, settings["isa"]) for p in ("high", "medium")}
     pinned = [isa for isa in ("avx512", "avx2") if isa in settings["isas"]]
@@ -39,7 +39,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
             peak = Peak(folder)
             for width in WIDTHS[:6] if settings["quick"] else WIDTHS:
                 rates: dict[str, list[float]] = {name: [] for name in sides}
-                limits = {}
+                limits: dict[str, float] = {}
                 for _ in range(min(settings["rounds"], 3)):
                     for name, (parameters, isa) in sides.items():
                         worker = workers.get(name, free)
@@ -48,8 +48,9 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
                         )
                         rates[name].append(rate)
                         family = "avx512" if isa == "amx" else isa
-                        limit = peak.measure(settings["threads"], PEAK_SECONDS, family)
-                        for _, values in limit["gflops"].items():
+                        for values in peak.measure(settings["threads"], PEAK_SECONDS, family)[
+                            "gflops"
+                        ].values():
                             limits[family] = max(values[1], limits.get(family, 0.0))
                 for name, (_, isa) in sides.items():
                     limit = limits.get("avx512" if isa == "amx" else isa)
@@ -61,7 +62,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def fit(width: int, quick: bool, parameters: dict[str, str]) -> float:
+def fit(width: int, quick: bool, parameters: dict[str, Any]) -> float:
     """Train one network; return GFLOP/s."""
     import time
     import warnings
