@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from math import log
 from typing import Any
 
 import jax
@@ -65,7 +66,7 @@ class Trainer:
     def _begin(self) -> Tree:
         weights = [(jnp.array(w), jnp.array(b)) for w, b in self.start]
         moments = [jax.tree.map(jnp.zeros_like, weights) for _ in range(2)]
-        return jax.block_until_ready((weights, *moments, jnp.float32(1), jnp.float32(1)))
+        return jax.block_until_ready((weights, *moments, jnp.float32(0)))
 
     def fit(self, record: bool) -> dict[str, Any]:
         epoch = self.epochs[record]
@@ -103,7 +104,7 @@ def _step(
     loss: Any, share: float, record: bool, X: Any, y: Any, state: Tree, rows: Any
 ) -> tuple[Tree, Any]:
     """Train on one batch, with Adam as scikit-learn writes it."""
-    weights, first, second, power_1, power_2 = state
+    weights, first, second, n_steps = state
     value, gradient = jax.value_and_grad(loss)(weights, X[rows], y[rows])
     value *= share
     scale = ALPHA / len(rows)
@@ -112,12 +113,14 @@ def _step(
     gradient = [(dw + scale * w, db) for (dw, db), (w, _) in zip(gradient, weights, strict=True)]
     first = jax.tree.map(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, first, gradient)
     second = jax.tree.map(lambda v, g: BETA_2 * v + (1 - BETA_2) * g * g, second, gradient)
-    power_1, power_2 = power_1 * BETA_1, power_2 * BETA_2
-    rate = LEARNING_RATE * jnp.sqrt(1 - power_2) / (1 - power_1)
+    n_steps += 1
+    # 1 − βᵗ without the cancellation.
+    correction_1, correction_2 = (-jnp.expm1(n_steps * log(beta)) for beta in (BETA_1, BETA_2))
+    rate = LEARNING_RATE * jnp.sqrt(correction_2) / correction_1
     weights = jax.tree.map(
         lambda w, m, v: w - rate * m / (jnp.sqrt(v) + EPSILON), weights, first, second
     )
-    return (weights, first, second, power_1, power_2), value
+    return (weights, first, second, n_steps), value
 
 
 def _forward(weights: Tree, x: Any) -> Any:

@@ -4,7 +4,8 @@
 The data lie prepared as tensors, the network is compiled and the optimizer made before the clock
 starts; the order of the rows is given. What is timed is the loop over batches: gather, forward,
 loss, backward, fused Adam. scikit-learn's penalty is Adam's weight decay, on weights alone, and its
-epsilon, added before the bias is corrected, is PyTorch's divided by that correction. The bfloat16 forms are autocast: float32 weights and moments, products in bfloat16, X kept in bfloat16.
+epsilon, which it adds before it corrects the bias, is divided by that correction. The bfloat16
+forms are autocast: float32 weights and moments, products in bfloat16, X kept in bfloat16.
 """
 
 from __future__ import annotations
