@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,6 +90,7 @@ def _adult_from_folder(folder: Path) -> Data | None:
     return _adult(frame, y, "adult")
 
 
+@lru_cache(maxsize=1)  # two workloads' data
 def _mnist_from_folder(folder: Path) -> Data | None:
     if not (folder / "mnist.npz").exists():
         return None
@@ -125,6 +127,7 @@ def _adult_from_openml() -> Data | None:
     return found and _adult(found.data, (found.target == ">50K").to_numpy(np.int64), "openml adult")
 
 
+@lru_cache(maxsize=1)
 def _mnist_from_openml() -> Data | None:
     found = _fetch("mnist_784", 1)
     return found and _mnist(found.data.to_numpy(), found.target.to_numpy(), "openml mnist_784")

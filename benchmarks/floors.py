@@ -53,9 +53,13 @@ def floor(report: Report, entry: Entry, side: str, family: str) -> Floor | None:
 
 def best_gflops(report: Report, entry: Entry, side: str, family: str) -> float | None:
     """Return the peak that bounds a side's products, on all threads, in float32 operations."""
+    limits = report.get("peaks", {}).get("gflops", {})
     if family == "amx" and side in TILE_PRODUCTS:
-        tiles = report.get("peaks", {}).get("gflops", {}).get("amx")
+        tiles = limits.get("amx")
         return tiles and tiles[1] / TILE_PRODUCTS[side]
+    if side == "fastbp medium" and "avx512bf16" in report["environment"]["isas"]:
+        pairs = limits.get("avx512bf16")
+        return pairs and pairs[1]
     fma = entry.get("gflops", {}).get("avx512" if family == "amx" else family)
     return fma and fma[1] * (0.5 if side == "fastbp f64" else 1.0)
 

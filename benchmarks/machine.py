@@ -24,10 +24,7 @@ class Peak:
     def __init__(self, folder: str | Path) -> None:
         self.program: Path | None = None
         self.why_not = "no C compiler is installed"
-        compiler = shutil.which(
-            (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
-        )
-        compiler = compiler or shutil.which("gcc")
+        compiler = c_compiler()
         program = Path(folder, "peak")
         for flags in FLAGS if compiler else ():
             command = [str(compiler), *flags, str(HERE / "peak.c"), "-o", str(program)]
@@ -43,6 +40,12 @@ class Peak:
             return {"gflops": {}}
         command = [str(self.program), str(n_threads), str(seconds), *([family] if family else [])]
         return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+
+
+def c_compiler() -> str | None:
+    """Return the C compiler: the environment's, Python's own, or gcc."""
+    configured = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    return shutil.which(configured.split()[0]) or shutil.which("gcc")
 
 
 def facts() -> dict[str, Any]:

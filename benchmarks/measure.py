@@ -25,6 +25,8 @@ from workloads import Workload
 PAUSE = 0.05
 #: Seconds that one measurement of a multiply-add peak takes, around each workload.
 PEAK_SECONDS = 0.1
+#: Both are so many times less in a quick run.
+QUICKER = 4
 
 
 class Pool:
@@ -81,6 +83,7 @@ def measure_workload(
     peak: Peak | None = None,
     families: Iterable[str] = (),
     n_threads: int = 1,
+    quick: bool = False,
 ) -> dict[str, Any]:
     """Verify and time all sides on a workload.
 
@@ -90,7 +93,8 @@ def measure_workload(
     """
     entry = describe(workload)
     pool.give(Problem.of(workload))
-    peaks = [_peaks(peak, families, n_threads)]
+    less = QUICKER if quick else 1
+    peaks = [_peaks(peak, families, n_threads, PEAK_SECONDS / less)]
     reference: list[float] | None = None
     for side in sides:
         try:
@@ -110,9 +114,9 @@ def measure_workload(
     for _ in range(n_rounds):
         for side in sides:
             if side.name in entry["sides"]:
-                time.sleep(PAUSE)
+                time.sleep(PAUSE / less)
                 entry["sides"][side.name]["seconds"].append(pool.fit(side)["seconds"])
-    peaks.append(_peaks(peak, families, n_threads))
+    peaks.append(_peaks(peak, families, n_threads, PEAK_SECONDS / less))
     entry["gflops"] = {name: max(found[name] for found in peaks) for name in peaks[0]}
     return entry
 
@@ -138,9 +142,11 @@ def describe(workload: Workload) -> dict[str, Any]:
     }
 
 
-def _peaks(peak: Peak | None, families: Iterable[str], n_threads: int) -> dict[str, list[float]]:
+def _peaks(
+    peak: Peak | None, families: Iterable[str], n_threads: int, seconds: float
+) -> dict[str, list[float]]:
     """Return each family's multiply-add peak now, on one thread and on all."""
     found: dict[str, list[float]] = {}
     for family in families if peak else ():
-        found |= peak.measure(n_threads, PEAK_SECONDS, family)["gflops"] if peak else {}
+        found |= peak.measure(n_threads, seconds, family)["gflops"] if peak else {}
     return found

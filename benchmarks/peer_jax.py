@@ -30,10 +30,10 @@ def load(folder: str) -> None:
     _trainer = Trainer(Problem.read(folder))
 
 
-def fit(record: bool = False) -> dict[str, Any]:
+def fit(record: bool = False, compile_once: bool = False) -> dict[str, Any]:
     """Train a new model; with `record`, the losses carry the penalty, as scikit-learn's do."""
     assert _trainer is not None
-    return _trainer.fit(record)
+    return _trainer.fit(record or compile_once)
 
 
 class Trainer:

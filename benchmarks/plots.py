@@ -124,8 +124,13 @@ def draw_shares(report: Report, path: Path) -> None:
     axes.axhline(1, color="#555555", linewidth=1)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if max(share for shares in found.values() for share in shares.values()) > 3:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(_locator())
+        axes.yaxis.minorticks_off()
+    else:
+        axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.set_ylim(bottom=0)
     axes.grid(color="#eeeeee")
     axes.set_axisbelow(True)
     axes.set_xlabel("units of both hidden layers, and columns of X; batches of 1024 rows, Adam")

@@ -21,7 +21,7 @@ import machine
 import tables
 from figures import Report
 from measure import Pool, measure_workload
-from parts import PARTS
+from parts import PARTS, QUICK
 from peers import HELD, Side, all_sides
 from workers import Worker, WorkerError
 from workloads import SPECS, load
@@ -37,9 +37,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description="Speed of fastbp beside what a user could take instead, verified first."
     )
     parts = [TRAINING, *PARTS]
-    parser.add_argument(
-        "--parts", nargs="+", metavar="NAME", choices=parts, default=parts, help=", ".join(parts)
-    )
+    parser.add_argument("--parts", nargs="+", metavar="NAME", choices=parts, help=", ".join(parts))
     parser.add_argument(
         "--workloads",
         nargs="+",
@@ -56,6 +54,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.rounds is None:
         args.rounds = 2 if args.quick else 7
+    if args.parts is None:
+        args.parts = [TRAINING, *QUICK] if args.quick else parts
     if args.rounds < 1:
         parser.error("--rounds must be at least 1")
     return args
@@ -64,7 +64,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def choose_sides(args: argparse.Namespace, families: list[str]) -> list[Side]:
     """Return the contestants, and say who is left out."""
     every = bool(args.sides) or not args.quick
-    sides, left_out = all_sides(families, compiled=every, held=every)
+    sides, left_out = all_sides(families, compiled=every, held=every, quick=args.quick)
     if args.sides:
         unknown = set(args.sides) - {side.name for side in sides}
         if unknown:
@@ -93,7 +93,7 @@ def train(args: argparse.Namespace, report: Report, peak: machine.Peak) -> None:
                 flush=True,
             )
             entry = measure_workload(
-                workload, sides, pool, args.rounds, peak, families, facts["threads"]
+                workload, sides, pool, args.rounds, peak, families, facts["threads"], args.quick
             )
             for side, why in entry["wrong"].items():
                 print(f"          {side} NOT TIMED: {why}")
@@ -141,7 +141,7 @@ def main(argv: list[str] | None = None) -> int:
         if peak.program is None:
             print(f"left out  the machine's limits: {peak.why_not}")
         else:
-            report["peaks"] = peak.measure(facts["threads"], 0.1 if args.quick else 0.5)
+            report["peaks"] = peak.measure(facts["threads"], 0.05 if args.quick else 0.5)
             print("\n".join(machine.describe(report["peaks"])))
         if TRAINING in args.parts:
             print()

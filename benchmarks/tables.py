@@ -21,6 +21,7 @@ from figures import (
     spread,
 )
 from floors import floor
+from peers import HELD
 
 Row = list[str]
 
@@ -112,16 +113,15 @@ def ratio_rows(report: Report) -> list[Row]:
 def arithmetic_rows(report: Report) -> list[Row]:
     """Return GFLOP/s of whole fits, their share of the peak, and a step beside its floor."""
     default = report["environment"]["isa"]
-    rows = [["", "family", "GFLOP/s", "of the peak", "step µs", "floor", "operations", "bytes"]]
+    rows = [["", "fastbp", "GFLOP/s", "of the peak", "step µs", "floor", "operations", "bytes"]]
     for entry in entries(report):
-        for side in ("fastbp", "fastbp avx512", "fastbp avx2"):
-            if side not in entry["sides"]:
-                continue
-            family = side.removeprefix("fastbp").strip() or default
+        for side in [name for name in entry["sides"] if name.startswith("fastbp")]:
+            label = side.removeprefix("fastbp").strip()
+            family = label if label in HELD else default
             share = share_of_peak(entry, side, "avx512" if family == "amx" else family)
             row = [
                 entry["name"],
-                family if side != "fastbp" else f"{family} (default)",
+                label or f"default ({family})",
                 f"{gflops(entry, side):,.0f}",
                 "–" if share is None else f"{share:.0%}",
             ]

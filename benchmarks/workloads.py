@@ -83,7 +83,7 @@ class Workload:
 
 
 def load(name: str, *, quick: bool = False, download: bool = True) -> Workload:
-    """Load a workload; `quick` takes a quarter of its rows and a quarter of its epochs."""
+    """Load a workload; `quick` takes an eighth of its rows and a quarter of its epochs."""
     spec = SPECS[name]
     if name == "digits":
         X, y = load_digits(return_X_y=True)
@@ -92,7 +92,7 @@ def load(name: str, *, quick: bool = False, download: bool = True) -> Workload:
         X, y, source = _photo(spec)
     else:
         X, y, source = _find_or_generate(spec, download)
-    n_rows = min(spec.n_rows, len(X)) // (4 if quick else 1)
+    n_rows = min(spec.n_rows, len(X)) // (8 if quick else 1)
     n_epochs = max(1, spec.n_epochs // (4 if quick else 1))
     X = np.ascontiguousarray(X[:n_rows], dtype=np.float64)
     return Workload(spec, X, np.ascontiguousarray(y[:n_rows]), source, n_epochs)

@@ -69,6 +69,7 @@ def report(*workloads: dict[str, Any], **parts: Any) -> dict[str, Any]:
         "cpu": "a CPU",
         "cores": 2,
         "isa": "avx512",
+        "isas": ["avx2", "avx512"],
         "threads": 2,
         "compiler": "gcc 12",
         "python": "CPython 3.11",
@@ -110,7 +111,7 @@ def report(*workloads: dict[str, Any], **parts: Any) -> dict[str, Any]:
 def test_workloads(suite: Any, name: str, operations: int) -> None:
     workload = suite.workloads.load(name, quick=True, download=False)
     spec = workload.spec
-    assert workload.X.shape == (spec.n_rows // 4, spec.n_features)
+    assert workload.X.shape == (spec.n_rows // 8, spec.n_features)
     assert workload.X.dtype == np.float64 and workload.X.flags.c_contiguous
     assert np.isfinite(workload.X).all() and np.abs(workload.X).max() < 30
     if spec.task == "classification":
@@ -293,6 +294,12 @@ def test_floor(suite: Any) -> None:
     found["sides"]["fastbp"] = {"seconds": [8e-4]}
     with_tiles = suite.floors.floor(whole, found, "fastbp", "amx")
     assert with_tiles.operations == pytest.approx(50_000 / 1.0 / 1e3)
+    # Where bfloat16 pairs are multiplied without tiles.
+    whole["environment"]["isas"].append("avx512bf16")
+    whole["peaks"]["gflops"]["avx512bf16"] = [1.0, 4.0]
+    found["sides"]["fastbp medium"] = {"seconds": [8e-4]}
+    medium = suite.floors.floor(whole, found, "fastbp medium", "avx512")
+    assert medium.operations == pytest.approx(50_000 / 4.0 / 1e3)
     whole["peaks"] = {}
     assert suite.floors.floor(whole, found, "fastbp avx512", "avx512") is None
 
@@ -329,16 +336,18 @@ def test_goals_of_parts(suite: Any, slowdown: float, met: bool) -> None:
 
 
 def test_computed_scaling(suite: Any) -> None:
-    step = suite.part_threads.step
+    phases = dict.fromkeys(suite.part_phases.PHASES, 0.0) | {"forward": 100.0, "weights": 60.0}
     units = [1024, 768, 768]
-    # All of it halves on two threads, and divides evenly by sixteen.
-    assert step(160.0, 80.0, 16, units, 1024, 0.0) == pytest.approx(10.0)
-    # A serial tenth stays; barriers come on top.
-    assert step(100.0, 55.0, 16, units, 1024, 0.0) == pytest.approx(10 + 90 / 16)
-    assert step(160.0, 80.0, 16, units, 1024, 1.0) == pytest.approx(10.0 + 8.0)
-    # Slower on two threads: nothing is gained by more.
-    assert step(100.0, 120.0, 64, units, 1024, 0.0) == pytest.approx(100.0)
-    assert suite.part_threads.longest(10, 4) == pytest.approx(0.3)
+    speedups = suite.part_phases.speedups
+    # Tiles and tasks divide evenly by sixteen.
+    assert speedups(phases, 0.0, units, 1024, 0.0)["16"] == pytest.approx(16.0)
+    # A tenth outside stays; barriers come on top.
+    with_python = speedups(phases | {"prepare": 8.0}, 8.0, units, 1024, 1.0)
+    assert with_python["16"] == pytest.approx(176 / (16 + 160 / 16 + 2 * 4))
+    # One tile of rows cannot be shared.
+    alone = speedups(phases | {"weights": 0.0}, 0.0, units, 8, 0.0)
+    assert set(alone.values()) == {1.0}
+    assert suite.part_phases.longest(10, 4) == pytest.approx(0.3)
 
 
 def test_planned_memory(suite: Any) -> None:
@@ -466,7 +475,7 @@ def test_as_a_program(tmp_path: Path) -> None:
     assert compared.returncode == 0 and "moved: nothing" in compared.stdout, compared.stderr
 
 
-@pytest.mark.parametrize("part", ["threads", "overhead", "prediction", "subnormals", "sparse"])
+@pytest.mark.parametrize("part", ["threads", "prediction", "subnormals", "sparse"])
 def test_a_part_gives_a_table(suite: Any, part: str) -> None:
     settings = {
         "quick": True,
@@ -474,7 +483,7 @@ def test_a_part_gives_a_table(suite: Any, part: str) -> None:
         "download": False,
         "workloads": ["digits"],
         "threads": 2,
-        "isa": "avx2",
+        "isa": fastbp._core.default_isa(),
         "isas": [],
         "peaks": {},
     }
@@ -483,3 +492,23 @@ def test_a_part_gives_a_table(suite: Any, part: str) -> None:
     rows = getattr(suite, f"part_{part}").rows(json.loads(json.dumps(result)))
     assert len(rows) > 1 and len({len(row) for row in rows}) == 1
     assert suite.tables.layout(rows)
+
+
+def test_the_split_of_a_step(suite: Any, tmp_path: Path) -> None:
+    phases = suite.part_phases
+    program = phases.build(tmp_path, "-O0")
+    isa = fastbp._core.default_isa()
+    found = phases.split(program, isa, 2, suite.workloads.SPECS["digits"], 400)
+    assert set(found) == {"step", *phases.PHASES}
+    assert found["step"] > 0 and all(found[name] >= 0 for name in phases.PHASES)
+    assert found["forward"] > 0 and found["backward"] > 0 and found["weights"] > 0
+    workload = suite.workloads.load("digits", quick=True)
+    outside = phases.outside(workload, 1)
+    assert outside["per_epoch"] > 0
+    computed = phases.speedups(found, outside["per_step"], [64, 100, 10], 200, 0.5)
+    result = {
+        "split": {"digits": {"1": found, "2": found}},
+        "outside": {"digits": outside},
+        "computed": {"digits": computed},
+    }
+    assert len({len(row) for row in phases.rows(result)}) == 1

@@ -8,7 +8,7 @@ imports every part for its table.
 
 PARTS = (
     "threads",
-    "overhead",
+    "phases",
     "widths",
     "prediction",
     "grid_search",
@@ -18,3 +18,5 @@ PARTS = (
     "import_time",
     "peak_memory",
 )
+#: Those of a quick run that names none; the others take longer than its minute.
+QUICK = ("prediction", "import_time")
