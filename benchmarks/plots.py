@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from figures import BFLOAT16_PEERS, Entry, Report, entries, fastest, ratios
+from tables import machine_line
 
 FLOAT32_TORCH = ("torch", "torch compiled")
 # label, sides of which the fastest is drawn, colour, marker
@@ -30,12 +31,6 @@ WIDTH_STYLES = {
 }
 
 
-def caption(report: Report) -> str:
-    """Return the machine in a line."""
-    facts = report["environment"]
-    return f"{facts['cpu']}, family {facts['isa']}, {facts['threads']} threads"
-
-
 def _figure(report: Report, title: str, size: tuple[float, float]) -> Any:
     import matplotlib
 
@@ -44,7 +39,7 @@ def _figure(report: Report, title: str, size: tuple[float, float]) -> Any:
 
     figure, axes = pyplot.subplots(figsize=size, dpi=150)
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold", pad=24)
-    axes.text(0, 1.02, caption(report), transform=axes.transAxes, fontsize=9, color="#555555")
+    axes.text(0, 1.02, machine_line(report), transform=axes.transAxes, fontsize=9, color="#555555")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return figure, axes

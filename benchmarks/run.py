@@ -109,7 +109,7 @@ def train(args: argparse.Namespace, report: Report, peak: machine.Peak) -> None:
 def run_part(name: str, settings: dict[str, Any], report: Report) -> None:
     """Measure a part in a process of its own, and print its table."""
     part = import_module(f"parts.{name}")
-    print(f"\n{part.TITLE}", flush=True)
+    print(f"\n{part.TITLE} ({tables.machine_line(report)})", flush=True)
     try:
         with Worker(f"parts.{name}") as worker:
             result = worker.call("measure", settings=settings)
@@ -160,7 +160,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in args.parts:
         if name != TRAINING:
             run_part(name, settings, report)
-    print(f"\nGoals ({facts['cpu']}, {facts['isa']}, {facts['threads']} threads)")
+    print(f"\nGoals ({tables.machine_line(report)})")
     print("\n".join(tables.layout(tables.goal_rows(goals.judge(report)))))
     if args.json:
         Path(args.json).write_text(json.dumps(report, indent=1) + "\n", "utf-8")

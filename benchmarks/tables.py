@@ -42,6 +42,12 @@ def markdown(rows: list[Row]) -> list[str]:
     return [lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]
 
 
+def machine_line(report: Report) -> str:
+    """Return what every figure depends on: CPU, family, threads."""
+    facts = report["environment"]
+    return f"{facts['cpu']}, family {facts['isa']}, {facts['threads']} threads"
+
+
 def side_names(report: Report) -> list[str]:
     """Return every side timed on some workload, in the order of the run."""
     return list(dict.fromkeys(name for entry in entries(report) for name in entry["sides"]))
@@ -144,7 +150,10 @@ def training(report: Report) -> list[str]:
     """Return the tables of training."""
     if not entries(report):
         return []
-    lines = part_lines("Training, thousand samples per second (median)", speed_rows(report))
+    lines = part_lines(
+        f"Training, thousand samples per second, median ({machine_line(report)})",
+        speed_rows(report),
+    )
     lines += part_lines(
         "Times sooner: median of the rounds (least to greatest)", ratio_rows(report)
     )
