@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,7 @@ def run_part(name: str, settings: dict[str, Any], report: Report) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; the exit status is 1 where a side learnt something else."""
     args = parse_arguments(argv)
+    start = time.monotonic()
     facts = machine.facts()
     print(f"{format_machine(facts)}\n{format_libraries(facts)}")
     report: Report = {
@@ -161,7 +163,9 @@ def main(argv: list[str] | None = None) -> int:
         if name != TRAINING:
             run_part(name, settings, report)
     print(f"\nGoals ({tables.machine_line(report)})")
-    print("\n".join(tables.layout(tables.goal_rows(goals.judge(report)))))
+    print("\n".join(tables.layout(tables.goal_rows(goals.judge(report)), left=True)))
+    report["seconds"] = round(time.monotonic() - start)
+    print(f"\ntook {report['seconds']} s")
     if args.json:
         Path(args.json).write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     wrong = any(entry["wrong"] for entry in report["workloads"])

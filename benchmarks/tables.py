@@ -26,12 +26,12 @@ from peers import HELD
 Row = list[str]
 
 
-def layout(rows: list[Row]) -> list[str]:
-    """Return rows as lines of aligned columns: the first to the left, the others to the right."""
+def layout(rows: list[Row], *, left: bool = False) -> list[str]:
+    """Return rows as lines of columns: the first to the left, the others to the right or `left`."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    sides = ["<", *("<" if left else ">" for _ in widths[1:])]
     return [
-        row[0].ljust(widths[0])
-        + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
+        "  ".join(f"{row[i]:{sides[i]}{widths[i]}}" for i in range(len(row))).rstrip()
         for row in rows
     ]
 
