@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Options of the test run."""
 
+import signal
+
 import pytest
 
 
@@ -8,6 +10,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--exhaustive", action="store_true", help="also run the tests that take minutes"
     )
+
+
+def pytest_configure() -> None:
+    # A shell starts what it runs in the background with interrupts ignored; tests send them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
