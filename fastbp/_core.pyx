@@ -259,7 +259,6 @@ cdef class Net:
         )
         self.dtype = np.dtype(dtype)
         self.precision = precision
-        spec.precision = _lookup("precisions", precision)
         self.n_threads = n_threads
         self.max_rows = max_rows
         self.sparse = max_row_nonzeros > 0
@@ -275,6 +274,7 @@ cdef class Net:
         spec.loss = _lookup("losses", loss)
         spec.solver = self.solver
         spec.real = _real(self.dtype.name)
+        spec.precision = _lookup("precisions", precision)
         spec.n_threads = n_threads
         spec.fixed_threads = fixed_threads
         spec.max_rows = max_rows

@@ -45,6 +45,7 @@ def predict_plain(p: Any, X: Any, **changes: Any) -> Any:
         "n_out": p.units[-1],
         "activation": p.activations[0] if p.activations else "relu",
         "loss": p.loss,
+        "precision": "highest",
         "raw": False,
         "as_computed": False,
         "thread_limit": lambda: 2,
