@@ -183,6 +183,7 @@ def test_digits_are_learnt_as_well(isa: str, precision: str, pinned: Any) -> Non
     X, y = digits()
     epochs = 4 if isa == "amx" else 40  # tiles may be emulated
     model = BackpropClassifier(64, max_iter=epochs, learning_rate_init=0.01, random_state=0)
+    pinned(plain_isa())
     plain = clone(model).fit(X[:400], y[:400])
     pinned(isa)
     split = model.set_params(matmul_precision=precision).fit(X[:400], y[:400])
