@@ -42,55 +42,46 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Multiply-add loads: 16 accumulators of one vector, a round is one step of each. The asm keeps the
- * compiler from contracting, reordering into fewer chains, or computing anything beforehand. */
-#define N_ACC 16
-#define DEFINE_FMA(NAME, TARGET, VECTOR, BODY)                             \
-    TARGET static double NAME(long n_rounds)                               \
-    {                                                                      \
-        VECTOR acc[N_ACC] = {{0}}, x = {0}, y = {0};                       \
-        for (long r = 0; r < n_rounds; r++) {                              \
-            _Pragma("GCC unroll 16") for (int i = 0; i < N_ACC; i++) BODY; \
-        }                                                                  \
-        for (int i = 1; i < N_ACC; i++)                                    \
-            acc[0] += acc[i];                                              \
-        return acc[0][0];                                                  \
+/* Multiply-add loads: a round is one step of each of 12 accumulators, in registers that are named,
+ * because a compiler may keep an array of them in memory. All numbers are zero, which no unit minds. */
+#if defined(__x86_64__)
+#define NEXT_ROUND "dec %0\n\tjnz 1b\n\t"
+#define REGISTERS                                                                            \
+    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", \
+        "xmm11", "xmm12", "cc"
+#else
+#define NEXT_ROUND "subs %0, %0, #1\n\tb.ne 1b\n\t"
+#define REGISTERS \
+    "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "cc"
+#endif
+#define ROUNDS_OF(OPERATION)                                                               \
+    "1:\n\t" OPERATION(1) OPERATION(2) OPERATION(3) OPERATION(4) OPERATION(5) OPERATION(6) \
+        OPERATION(7) OPERATION(8) OPERATION(9) OPERATION(10) OPERATION(11) OPERATION(12)   \
+            NEXT_ROUND
+#define DEFINE_LOAD(NAME, CLEAR, OPERATION)                                                       \
+    static double NAME(long n_rounds)                                                             \
+    {                                                                                             \
+        __asm__ volatile(CLEAR(0) CLEAR(1) CLEAR(2) CLEAR(3) CLEAR(4) CLEAR(5) CLEAR(6) CLEAR(7)  \
+                             CLEAR(8) CLEAR(9) CLEAR(10) CLEAR(11) CLEAR(12) ROUNDS_OF(OPERATION) \
+                         : "+r"(n_rounds)                                                         \
+                         :                                                                        \
+                         : REGISTERS);                                                            \
+        return 0;                                                                                 \
     }
+#define OPERATIONS(LANES) (12 * (LANES)*2) /* of a round */
 
 #if defined(__x86_64__)
-typedef float f32x4 __attribute__((vector_size(16)));
-typedef float f32x8 __attribute__((vector_size(32)));
-typedef float f32x16 __attribute__((vector_size(64)));
-#define TARGET(SET) __attribute__((target(SET)))
-
-/* Without FMA a multiplication and an addition; the product goes to its own register. */
-static double run_sse2(long n_rounds)
-{
-    f32x4 acc[8] = {{0}}, x = {0};
-    for (long r = 0; r < n_rounds; r++) {
-        _Pragma("GCC unroll 8") for (int i = 0; i < 8; i++)
-        {
-            f32x4 product = x;
-            __asm__ volatile("mulps %2, %1\n\taddps %1, %0" : "+x"(acc[i]), "+x"(product) : "x"(x));
-        }
-    }
-    for (int i = 1; i < 8; i++)
-        acc[0] += acc[i];
-    return acc[0][0];
-}
-
-DEFINE_FMA(run_avx2, TARGET("avx2,fma"), f32x8,
-           __asm__ volatile("vfmadd231ps %1, %2, %0"
-                            : "+v"(acc[i])
-                            : "v"(x), "v"(y)))
-DEFINE_FMA(run_avx512, TARGET("avx512f"), f32x16,
-           __asm__ volatile("vfmadd231ps %1, %2, %0"
-                            : "+v"(acc[i])
-                            : "v"(x), "v"(y)))
-DEFINE_FMA(run_avx512bf16, TARGET("avx512f"), f32x16,
-           __asm__ volatile("vdpbf16ps %1, %2, %0"
-                            : "+v"(acc[i])
-                            : "v"(x), "v"(y)))
+#define CLEAR_SSE(i) "xorps %%xmm" #i ", %%xmm" #i "\n\t"
+#define CLEAR_AVX(i) "vxorps %%xmm" #i ", %%xmm" #i ", %%xmm" #i "\n\t"
+/* Without FMA a multiplication and an addition. */
+#define STEP_SSE2(i) "mulps %%xmm0, %%xmm" #i "\n\taddps %%xmm0, %%xmm" #i "\n\t"
+#define STEP_AVX2(i) "vfmadd231ps %%ymm0, %%ymm0, %%ymm" #i "\n\t"
+#define STEP_AVX512(i) "vfmadd231ps %%zmm0, %%zmm0, %%zmm" #i "\n\t"
+#define STEP_AVX512BF16(i) "vdpbf16ps %%zmm0, %%zmm0, %%zmm" #i "\n\t"
+DEFINE_LOAD(run_sse2, CLEAR_SSE, STEP_SSE2)
+DEFINE_LOAD(run_avx2, CLEAR_AVX, STEP_AVX2)
+DEFINE_LOAD(run_avx512, CLEAR_AVX, STEP_AVX512)
+DEFINE_LOAD(run_avx512bf16, CLEAR_AVX, STEP_AVX512BF16)
 
 #if !defined(NO_TILES) /* for an assembler that does not know them */
 /* 2 × 2 accumulators, two tiles of each operand: 16 rows of 64 bytes each. */
@@ -179,20 +170,18 @@ static const struct {
     load_fn run;
     double operations; /* of a round */
 } SETS[] = {
-    {"sse2", has_sse2, run_sse2, 8 * 4 * 2},
-    {"avx2", has_avx2, run_avx2, N_ACC * 8 * 2},
-    {"avx512", has_avx512, run_avx512, N_ACC * 16 * 2},
-    {"avx512bf16", has_avx512bf16, run_avx512bf16, N_ACC * 32 * 2},
+    {"sse2", has_sse2, run_sse2, OPERATIONS(4)},
+    {"avx2", has_avx2, run_avx2, OPERATIONS(8)},
+    {"avx512", has_avx512, run_avx512, OPERATIONS(16)},
+    {"avx512bf16", has_avx512bf16, run_avx512bf16, OPERATIONS(32)},
 #if !defined(NO_TILES)
     {"amx", has_amx_bf16, run_amx_bf16, 4.0 * 16 * 16 * 32 * 2},
 #endif
 };
 #elif defined(__aarch64__)
-typedef float f32x4 __attribute__((vector_size(16)));
-DEFINE_FMA(run_neon, , f32x4,
-           __asm__ volatile("fmla %0.4s, %1.4s, %2.4s"
-                            : "+w"(acc[i])
-                            : "w"(x), "w"(y)))
+#define CLEAR_NEON(i) "movi v" #i ".4s, #0\n\t"
+#define STEP_NEON(i) "fmla v" #i ".4s, v0.4s, v0.4s\n\t"
+DEFINE_LOAD(run_neon, CLEAR_NEON, STEP_NEON)
 
 static int has_neon(void) { return 1; }
 
@@ -201,7 +190,7 @@ static const struct {
     int (*available)(void);
     load_fn run;
     double operations;
-} SETS[] = {{"neon", has_neon, run_neon, N_ACC * 4 * 2}};
+} SETS[] = {{"neon", has_neon, run_neon, OPERATIONS(4)}};
 #else
 #error "peak.c knows x86-64 and aarch64"
 #endif
