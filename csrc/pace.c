@@ -3,7 +3,7 @@
 #include "pace.h"
 
 #define CHUNK_NANOSECONDS 3e6 /* a region costs a microsecond; a scheduler's slice is as long */
-#define FIRST_INTERVAL 4
+#define FIRST_INTERVAL 16     /* chunks */
 #define LONGEST_INTERVAL 1024
 #define CLEARLY_BETTER 0.97 /* of the best's cost: below it a trial wins */
 #define WORTH_A_THREAD 8e3  /* nanoseconds of a step: less than that and barriers weigh too much */
@@ -29,6 +29,8 @@ int fbp_pace_threads(fbp_pace *p, int limit, double step_nanoseconds)
         const int64_t rows = p->chunk_rows;
         *p = (fbp_pace){.limit = limit, .direction = -1, .interval = FIRST_INTERVAL};
         p->best = first_guess(limit, step_nanoseconds);
+        p->chunks_to_trial = FIRST_INTERVAL;
+        p->cold = 1;
         p->chunk_rows = rows;
     }
     p->trial = p->best;
@@ -54,6 +56,10 @@ void fbp_pace_report(fbp_pace *p, int64_t rows, int64_t nanoseconds)
     const double now = (double)nanoseconds / (double)rows;
     double *cost = &p->cost[p->trial];
     p->chunk_rows = now > 0 ? (int64_t)(CHUNK_NANOSECONDS / now) : rows;
+    if (p->cold) { /* threads were started, pages touched: that says nothing of the next chunk */
+        p->cold = 0;
+        return;
+    }
     if (p->trial != p->best) {
         *cost = now;
         if (now < CLEARLY_BETTER * p->cost[p->best])

@@ -18,6 +18,7 @@
 typedef struct {
     int fixed;                         /* always as many as allowed */
     int limit;                         /* threads allowed; what the rest was learnt for */
+    int cold;                          /* nothing has run yet with this limit */
     int best, trial;                   /* levels: limit >> level threads; trial: running now */
     int direction;                     /* of the last trial: +1 fewer threads, −1 more */
     int64_t chunks_to_trial, interval; /* chunks until the next trial, between trials */

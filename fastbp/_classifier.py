@@ -94,7 +94,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         How exactly float32 numbers are multiplied in the layers' products; sums, weights and all
         else stay float32. 'highest' is float32's own accuracy, 'high' about 16 bits of mantissa,
         'medium' bfloat16's 8. On a CPU with AMX, products become sums of 6, 3 or 1 bfloat16
-        products, the fewer the faster. On one with AVX-512 BF16 only, 'medium' uses that.
+        products, the fewer the faster. On one from AMD with AVX-512 BF16, 'medium' uses that.
         Elsewhere, and in float64, all three are the same.
     n_jobs : int or None, default=None
         The most threads to use. None means all that CPU affinity, container limits,
