@@ -132,35 +132,38 @@ int fbp_isa_available(int isa)
     }
 }
 
+/* Whether a family of split products is the faster one for what it splits; NULL for the others. */
+static int (*const question_of_gain[])(void) = {
+#define FBP_ISA(NAME, name) NULL,
+#define FBP_SPLIT_ISA(NAME, name, BASE) gains_##name,
+#include "registry.def"
+};
+
 int fbp_isa_best(int real, int precision)
 {
     int best = FBP_ISA_REF;
-    for (int isa = 0; isa < FBP_N_ISAS; isa++)
-        switch (isa) {
-#define FBP_ISA(NAME, name)                     \
-    case FBP_ISA_##NAME:                        \
-        if (fbp_isa_available(isa)) best = isa; \
-        break;
-#define FBP_SPLIT_ISA(NAME, name, BASE)                                                  \
-    case FBP_ISA_##NAME:                                                                 \
-        if (fbp_split_find(isa, real, precision) && ask_once(&gains[isa], gains_##name)) \
-            best = isa;                                                                  \
-        break;
-#include "registry.def"
-        }
+    for (int isa = 0; isa < FBP_N_ISAS; isa++) {
+        int (*question)(void) = question_of_gain[isa];
+        if (question ? fbp_split_find(isa, real, precision) && ask_once(&gains[isa], question)
+                     : fbp_isa_available(isa))
+            best = isa;
+    }
     return best;
 }
 
 const fbp_kernels *fbp_kernels_find(int isa, int real)
 {
+    /* The family whose kernels a family of split products does all else with; otherwise itself. */
+    static const int bases[] = {
+#define FBP_ISA(NAME, name) FBP_ISA_##NAME,
+#define FBP_SPLIT_ISA(NAME, name, BASE) FBP_ISA_##BASE,
+#include "registry.def"
+    };
     if (!fbp_isa_available(isa)) return NULL;
-    switch (isa) {
+    switch (bases[isa]) {
 #define FBP_ISA(NAME, name) \
     case FBP_ISA_##NAME:    \
         return real == FBP_F32 ? fbp_kernels_f32_##name : fbp_kernels_f64_##name;
-#define FBP_SPLIT_ISA(NAME, name, BASE) \
-    case FBP_ISA_##NAME:                \
-        return fbp_kernels_find(FBP_ISA_##BASE, real);
 #include "registry.def"
     default:
         return NULL;
