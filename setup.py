@@ -59,6 +59,7 @@ def core_extension() -> Extension:
         include_dirs=["csrc"],
         depends=[
             "fastbp/_fbp.pxd",
+            *sorted(glob("fastbp/*.pxi")),
             *sorted(glob("csrc/**/*.h", recursive=True)),
             *sorted(glob("csrc/**/*.def", recursive=True)),
             *sorted(glob("csrc/kernels/*.c")),

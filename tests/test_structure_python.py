@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fastbp"
 MODULES = sorted(PACKAGE.glob("*.py"))
+CYTHON = sorted([*PACKAGE.glob("*.pyx"), *PACKAGE.glob("*.px[di]")])
 
 # From the bottom up. A module imports from the layers below and, but for the estimators, its own.
 LAYERS = [
@@ -72,13 +73,13 @@ def test_what_importing_the_package_loads() -> None:
 
 
 def test_the_core_knows_nothing_of_the_estimators() -> None:
-    text = (PACKAGE / "_core.pyx").read_text("utf-8")
+    text = "\n".join(part.read_text("utf-8") for part in CYTHON)
     lines = re.findall(r"^\s*(?:from|import|cimport)\s+([\w.]+)", text, re.M)
     own_parts = {line for line in lines if line.startswith(("fastbp", "."))}
     assert own_parts == {"fastbp._fbp"}
     assert not {line for line in lines if line.startswith("sklearn")}
 
 
-@pytest.mark.parametrize("module", [*MODULES, PACKAGE / "_core.pyx"], ids=lambda path: path.name)
+@pytest.mark.parametrize("module", [*MODULES, *CYTHON], ids=lambda path: path.name)
 def test_licence_line(module: Path) -> None:
     assert module.read_text("utf-8").startswith("# SPDX-License-Identifier: BSD-3-Clause\n")
