@@ -217,6 +217,16 @@ fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, i
 fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step *step, double *loss,
                              void *grad);
 
+/** Whether dense samples hold finite numbers only, and such as a type can hold.
+ *  x          the samples, dense
+ *  real       fbp_real of the net that they are for
+ *  isa        kernel family to read them with
+ *  n_threads  at most; >= 1
+ *  Threads  one team of at most n_threads, fewer for a few megabytes
+ *  Memory   none allocated
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_EISA | FBP_ENONFINITE */
+fbp_status fbp_check_rows(const fbp_matrix *x, int32_t real, int32_t isa, int32_t n_threads);
+
 /** How to predict, or'ed: z of the last layer without the loss's link; refuse x that holds what is
  *  not finite, or not so in the net's type. */
 enum { FBP_PREDICT_RAW = 1, FBP_PREDICT_STRICT = 2 };

@@ -203,6 +203,8 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
         dtype = self._compute_type()
 
         refuse_masked_arrays(X=X, y=y, sample_weight=sample_weight)
+        # One reading of X by all threads; only what it refuses is looked at for what to say.
+        checked = _core.are_within(X, dtype, self._thread_limit())
         X, y = validate_data(
             self,
             X,
@@ -211,13 +213,14 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
             multi_output=True,
             y_numeric=isinstance(self, RegressorMixin),
             dtype=dtype_to_validate(X),
+            ensure_all_finite=not checked,
             reset=fresh,
         )
         if y.ndim == 2 and y.shape[1] == 1 and not sp.issparse(y):
             y = column_or_1d(y, warn=True)
         targets, n_outputs = self._encode_targets(y, dtype, incremental, classes)
         weight = check_sample_weight(sample_weight, X, dtype)
-        samples = Samples(core_rows(X, dtype, NON_FINITE), targets, weight)
+        samples = Samples(X if checked else core_rows(X, dtype, NON_FINITE), targets, weight)
 
         units = [self.n_features_in_, *hidden_units, n_outputs]
         random_state = check_random_state(self.random_state)

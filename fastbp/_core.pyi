@@ -86,6 +86,7 @@ class Net:
         poll: Callable[[], bool] | None = None,
     ) -> NDArray[Any]: ...
 
+def are_within(X: Any, dtype: str, n_threads: int) -> bool: ...
 def predict_plain(
     X: Any,
     coefs: Any,

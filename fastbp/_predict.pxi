@@ -53,6 +53,22 @@ cdef bint _plain_x(fbp_matrix *x, X) except -1:
     return True
 
 
+def are_within(X, dtype, int n_threads):
+    """Tell whether X is just an array of floats, with contiguous rows, that a type can hold."""
+    cdef fbp_matrix x
+    cdef int32_t real = _real(dtype)
+    cdef int32_t isa
+    cdef fbp_status status
+    if not _plain_x(&x, X):
+        return False
+    isa = _default_isa_id(_PRECISION_IDS["highest"], real)
+    with nogil:
+        status = fbp_check_rows(&x, real, isa, n_threads)
+    if status != FBP_ENONFINITE:
+        _check(status)
+    return status == FBP_OK
+
+
 cdef bint _plain_layers(_Plain *p, tuple coefs, tuple intercepts, int type_number) except -1:
     """Borrow the layers if they are just arrays of one type of float, each fitting the next."""
     cdef int i, n_layers = len(coefs)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import sklearn
+from sklearn.neural_network import MLPRegressor
 
 from fastbp import BackpropClassifier, BackpropRegressor
 from fastbp._data import Samples, core_rows, refuse_beyond_float32
@@ -193,6 +195,29 @@ def test_bad_x_raises(estimator: type) -> None:
             model.predict(bad)
         with pytest.raises((ValueError, TypeError)):
             model.partial_fit(bad, y)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("container", [np.ascontiguousarray, np.asfortranarray])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_fit_says_of_x_what_scikit_learn_says(container: Any, dtype: str, value: float) -> None:
+    X, y = draw()
+    X = container(X.astype(dtype))
+    X[-1, 1] = value
+    messages = []
+    for estimator in (MLPRegressor, BackpropRegressor):
+        with pytest.raises(ValueError, match="Input X contains") as caught:
+            estimator(max_iter=2).fit(X, y)
+        messages.append(str(caught.value).replace("MLPRegressor", "BackpropRegressor"))
+    assert messages[0] == messages[1]
+
+
+def test_assumed_finite_is_not_looked_for() -> None:
+    """As with scikit-learn, NaN is then the user's own affair, and found in the weights."""
+    X, y = draw()
+    X[3, 2] = np.nan
+    with sklearn.config_context(assume_finite=True), pytest.raises(ValueError, match="non-finite"):
+        BackpropRegressor(max_iter=2).fit(X, y)
 
 
 def test_masked_arrays_raise() -> None:

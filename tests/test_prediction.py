@@ -359,3 +359,27 @@ def test_arrays_replaced_meanwhile_live_as_long_as_they_are_read() -> None:
     finally:
         stop.set()
         thread.join()
+
+
+# The look at X before a fit
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_are_within(dtype: str) -> None:
+    X = np.ones((3000, 500), dtype)  # for threads to share
+    for compute in DTYPES:
+        for n_threads in (1, 2, 3):
+            assert _core.are_within(X, compute, n_threads)
+            assert _core.are_within(X[::2, :77], compute, n_threads)
+    limit = float(np.finfo(np.float32).max)
+    for value, held in [(limit, True), (2 * limit, False), (-np.inf, False), (np.nan, False)]:
+        with np.errstate(over="ignore"):
+            X[-1, -1] = value
+        assert _core.are_within(X, "float32", 2) == held
+    assert _core.are_within(X[:-1], "float32", 2)
+
+
+def test_are_within_leaves_what_is_not_plain() -> None:
+    X = np.ones((4, 6))
+    others = [X.T, X.astype(">f8"), X.astype(int), X[0], X[:0], X.tolist(), np.ma.masked_array(X)]
+    assert [_core.are_within(other, "float32", 1) for other in others] == [False] * len(others)

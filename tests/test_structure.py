@@ -40,7 +40,7 @@ LAYERS = [
         "net",
     },
     {"forward", "backward"},
-    {"train", "predict", "rows"},
+    {"train", "predict", "rows", "check"},
 ]
 LAYER = {stem: number for number, layer in enumerate(LAYERS) for stem in layer}
 # What the core may know of the families: target macros, the floating-point environment, and, in
@@ -49,7 +49,7 @@ OPEN_TO_THE_CORE = {"isa/target.h", "isa/fpenv.h", "isa/amx_cpu.h"}
 # Families whose instructions every CPU of their architecture has: no target to open.
 OPEN_EVERYWHERE = ("ref_", "sse2_", "neon_")
 # The files that own a parallel region; team.h opens it.
-REGION_OWNERS = {"train.c", "predict.c"}
+REGION_OWNERS = {"train.c", "predict.c", "check.c"}
 
 
 def by_name(paths: list[Path]) -> pytest.MarkDecorator:

@@ -99,23 +99,43 @@ DEFINE_GATHER_CSR(double, f64)
 DEFINE_SCATTER(float, f32)
 DEFINE_SCATTER(double, f64)
 
+#define MOVED_ROWS 8 /* of a row-major matrix at a time: each row is a page or more of its own */
+
+/* Rows of one panel of W, to or from rows of coef; the padding of W is left alone. */
+static inline void copy_rows(int64_t rows, int64_t columns, real *to, int64_t to_row,
+                             const real *from, int64_t from_row)
+{
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(to + r * to_row, from + r * from_row, sizeof(real) * (size_t)columns);
+}
+
+/* Rows i … of coef into one panel of Wᵀ: squares, so that lines of both are used while they are in L1. */
+static inline void transpose_rows(int64_t rows, int64_t fan_out, const real *coef, real *wt,
+                                  int64_t width)
+{
+    for (int64_t j0 = 0; j0 < fan_out; j0 += VF_LANES) {
+        const int64_t columns = fbp_min(VF_LANES, fan_out - j0);
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t j = j0; j < j0 + columns; j++)
+                wt[j * width + r] = coef[r * fan_out + j];
+    }
+}
+
 /* coef [fan_in × fan_out] row-major into W, and Wᵀ where there is one; padding is left alone. */
 static void KERNEL(pack)(int64_t fan_in, int64_t fan_out, const void *coef_, void *w_, void *wt_)
 {
     const real *coef = coef_;
     real *w = w_, *wt = wt_;
-    for (int64_t j = 0; j < fan_out; j += NR) {
-        const int64_t width = fbp_panel_width(fan_out, j / NR, VF_LANES, NR);
-        for (int64_t i = 0; i < fan_in; i++)
-            memcpy(w + j * fan_in + i * width, coef + i * fan_out + j,
-                   sizeof(real) * (size_t)fbp_min(width, fan_out - j));
-    }
-    if (!wt) return;
-    for (int64_t i = 0; i < fan_in; i += NR) {
+    for (int64_t i = 0; i < fan_in; i += MOVED_ROWS)
+        for (int64_t j = 0; j < fan_out; j += NR) {
+            const int64_t width = fbp_panel_width(fan_out, j / NR, VF_LANES, NR);
+            copy_rows(fbp_min(MOVED_ROWS, fan_in - i), fbp_min(width, fan_out - j),
+                      w + j * fan_in + i * width, width, coef + i * fan_out + j, fan_out);
+        }
+    for (int64_t i = 0; wt && i < fan_in; i += NR) {
         const int64_t width = fbp_panel_width(fan_in, i / NR, VF_LANES, NR);
-        for (int64_t j = 0; j < fan_out; j++)
-            for (int64_t r = 0; r < fbp_min(width, fan_in - i); r++)
-                wt[i * fan_out + j * width + r] = coef[(i + r) * fan_out + j];
+        transpose_rows(fbp_min(width, fan_in - i), fan_out, coef + i * fan_out, wt + i * fan_out,
+                       width);
     }
 }
 
@@ -124,10 +144,10 @@ static void KERNEL(unpack)(int64_t fan_in, int64_t fan_out, const void *w_, void
 {
     const real *w = w_;
     real *coef = coef_;
-    for (int64_t j = 0; j < fan_out; j += NR) {
-        const int64_t width = fbp_panel_width(fan_out, j / NR, VF_LANES, NR);
-        for (int64_t i = 0; i < fan_in; i++)
-            memcpy(coef + i * fan_out + j, w + j * fan_in + i * width,
-                   sizeof(real) * (size_t)fbp_min(width, fan_out - j));
-    }
+    for (int64_t i = 0; i < fan_in; i += MOVED_ROWS)
+        for (int64_t j = 0; j < fan_out; j += NR) {
+            const int64_t width = fbp_panel_width(fan_out, j / NR, VF_LANES, NR);
+            copy_rows(fbp_min(MOVED_ROWS, fan_in - i), fbp_min(width, fan_out - j),
+                      coef + i * fan_out + j, fan_out, w + j * fan_in + i * width, width);
+        }
 }
