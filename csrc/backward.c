@@ -40,11 +40,22 @@ void fbp_backward_block(fbp_net *net, fbp_scratch *scratch, int64_t row, int64_t
     }
 }
 
+/* Where the thread's next strip begins. */
+static void name_next(const fbp_net *net, const fbp_task *task, fbp_strip *strip)
+{
+    const fbp_task *next = &net->tasks[task->next];
+    const fbp_layer *layer = &net->layers[next->layer];
+    if (layer->column || !layer->a) return;
+    const int64_t nr = net->kernels->nr;
+    strip->next_a = fbp_at(net, layer->a, next->i0 / nr * layer->a_stride + next->i0 % nr);
+    strip->next_delta = fbp_at(net, layer->delta, next->panel * layer->delta_stride);
+}
+
 void fbp_update_task(fbp_net *net, const fbp_task *task, int64_t rows, const fbp_update *update)
 {
     const fbp_layer *layer = &net->layers[task->layer];
     const int sparse = net->sparse.used && task->layer == 0;
-    const fbp_strip strip = {
+    fbp_strip strip = {
         .rows = rows,
         .fan_in = layer->fan_in,
         .fan_out = layer->fan_out,
@@ -66,6 +77,7 @@ void fbp_update_task(fbp_net *net, const fbp_task *task, int64_t rows, const fbp
         .mb = {layer->mb[0], layer->mb[1]},
         .squares = layer->squares,
     };
+    name_next(net, task, &strip);
     const fbp_kernels *k = net->kernels;
     if (sparse)
         (layer->column ? k->update_sparse_column : k->update_sparse)[net->solver](&strip, update);

@@ -64,8 +64,9 @@ typedef struct {
     const fbp_strips *x; /* sparse: what stands for a */
     const void *delta;   /* panels [rows × fan_out], or a vector for a column */
     int64_t delta_stride;
-    void *w, *wt, *b; /* packed W and Wᵀ (or NULL), intercepts */
-    void *gw, *gb;    /* gradient store, laid out like W and b; NULL if never needed */
+    const void *next_a, *next_delta; /* of the thread's next strip, to prefetch; or NULL */
+    void *w, *wt, *b;                /* packed W and Wᵀ (or NULL), intercepts */
+    void *gw, *gb; /* gradient store, laid out like W and b; NULL if never needed */
     void *mw[FBP_MAX_MOMENTS], *mb[FBP_MAX_MOMENTS]; /* solver state, laid out like W and b */
     void *squares; /* out: partial sums of W², real [⌈fan_in / 32⌉ × fan_out padded] */
 } fbp_strip;
@@ -166,7 +167,8 @@ typedef struct {
     int32_t layer, panel;
     int64_t i0, i1;
     double cost;
-    int fresh; /* its thread's first of this layer and panel */
+    int fresh;    /* its thread's first of this layer and panel */
+    int32_t next; /* its thread's next task; the last one's is itself */
 } fbp_task;
 
 /* What one thread keeps for itself while it carries a block of rows. */

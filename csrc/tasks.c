@@ -38,7 +38,7 @@ static fbp_task make_task(const fbp_net *net, int32_t l, int32_t panel, int64_t 
     const int64_t width = fbp_panel_width(layer->fan_out, panel, k->lanes, k->nr);
     const double cost = (double)(i1 - i0) * ((double)width / k->lanes + EDGE_COST);
     return (fbp_task){
-        l, panel, i0, i1, cost * sparse_share(net, layer) + (i0 == 0 ? INTERCEPTS_COST : 0), 0};
+        l, panel, i0, i1, cost * sparse_share(net, layer) + (i0 == 0 ? INTERCEPTS_COST : 0), 0, 0};
 }
 
 /* Groups of panels whose deltas fit in L2, and in a group strip by strip: a strip of a is read from
@@ -47,7 +47,8 @@ static fbp_task *list_layer(const fbp_net *net, int32_t l, fbp_task *task)
 {
     const fbp_layer *layer = &net->layers[l];
     if (layer->column) {
-        *task = (fbp_task){l, 0, 0, layer->fan_in, (double)layer->fan_in / net->kernels->lanes, 0};
+        *task =
+            (fbp_task){l, 0, 0, layer->fan_in, (double)layer->fan_in / net->kernels->lanes, 0, 0};
         task->cost += INTERCEPTS_COST;
         return task + 1;
     }
@@ -105,8 +106,8 @@ static void share_in_order(const fbp_net *net, int32_t *owner, int n_threads)
     }
 }
 
-/* Mark the first task of each panel on each thread. */
-static void mark_fresh(fbp_net *net)
+/* Mark the first task of each panel on each thread, and what follows each task there. */
+static void mark_neighbours(fbp_net *net)
 {
     for (int32_t p = 0; p < net->n_panels; p++)
         net->panel_thread[p] = -1;
@@ -115,6 +116,7 @@ static void mark_fresh(fbp_net *net)
             fbp_task *task = &net->tasks[net->task_order[i]];
             int32_t *last = &net->panel_thread[net->layers[task->layer].first_panel + task->panel];
             task->fresh = *last != t;
+            task->next = net->task_order[fbp_min(i + 1, net->task_begin[t + 1] - 1)];
             *last = t;
         }
     }
@@ -140,5 +142,5 @@ void fbp_plan_tasks(fbp_net *net, int n_threads)
         net->task_begin[t] = net->task_begin[t + 1];
     net->task_begin[n_threads] = net->n_tasks;
     net->planned_threads = n_threads;
-    mark_fresh(net);
+    mark_neighbours(net);
 }

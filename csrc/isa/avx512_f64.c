@@ -6,7 +6,8 @@
 #if FBP_X86
 #include <immintrin.h>
 
-FBP_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
+/* prfchw asks nothing of the CPU: the instruction is a no-op where it is unknown. */
+FBP_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prfchw")
 #define KERNEL(name) name##_f64_avx512
 #include "avx512_f64.h"
 

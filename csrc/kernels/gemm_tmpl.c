@@ -48,8 +48,9 @@ static ALWAYS_INLINE void tile_store(const int nv, vf acc[MR][NV], real *to, con
 
 /* What to prefetch while a tile is multiplied: with every k one address each, a step further. */
 typedef struct {
-    const char *near, *far; /* into L1, into L2 */
-    int64_t near_step, far_step;
+    const char *near, *far, *state; /* into L1, into L2; of the weights phase alone, into L2 */
+    int64_t near_step, far_step, state_step;
+    int write; /* near is going to be written: a constant, as is whether there is a state */
 } prefetch;
 
 /* acc[r][v] += Σ_k a[r, k] · b[k, v]; element (r, k) of a at r·a_row + k·a_k, row k of b at k·b_k. */
@@ -57,12 +58,19 @@ static ALWAYS_INLINE void tile_multiply(const int nv, int64_t k, const real *a, 
                                         const int64_t a_k, const real *b, const int64_t b_k,
                                         prefetch *ahead, vf acc[MR][NV])
 {
-    const char *near = ahead->near, *far = ahead->far;
+    const char *near = ahead->near, *far = ahead->far, *state = ahead->state;
     for (; k > 0; k--, a += a_k, b += b_k) {
-        PREFETCH_L1(near);
+        if (ahead->write)
+            PREFETCH_WRITE(near);
+        else
+            PREFETCH_L1(near);
         PREFETCH_L2(far);
         near += ahead->near_step;
         far += ahead->far_step;
+        if (ahead->state) {
+            PREFETCH_L2(state);
+            state += ahead->state_step;
+        }
         vf bv[NV];
         UNROLL
         for (int v = 0; v < nv; v++)
@@ -77,6 +85,7 @@ static ALWAYS_INLINE void tile_multiply(const int nv, int64_t k, const real *a, 
     }
     ahead->near = near;
     ahead->far = far;
+    if (ahead->state) ahead->state = state;
 }
 
 /* MR rows of a (panels, k ≤ KC columns) times k rows of one packed panel of nv vectors. */
@@ -94,6 +103,7 @@ static ALWAYS_INLINE prefetch row_prefetch(const int nv, int64_t k, const real *
 {
     const int64_t bytes = k * nv * VF_LANES * (int64_t)sizeof(real), share = bytes / n_tiles;
     return (prefetch){
+        .write = 1,
         .near = (const char *)(out + tile * MR * NR),
         .near_step = MR * NR * (int64_t)sizeof(real) / k,
         .far = (const char *)w + bytes + tile * share,

@@ -23,9 +23,11 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define PREFETCH_L1(p) __builtin_prefetch(p, 0, 3)
 #define PREFETCH_L2(p) __builtin_prefetch(p, 0, 2)
+#define PREFETCH_WRITE(p) __builtin_prefetch(p, 1, 3) /* taken from the cores that have read it */
 #else
 #define PREFETCH_L1(p) ((void)(p))
 #define PREFETCH_L2(p) ((void)(p))
+#define PREFETCH_WRITE(p) ((void)(p))
 #endif
 
 #ifndef INFINITY

@@ -19,16 +19,16 @@ typedef struct {
     real *w, *state0, *state1;
 } parameter_row;
 
-/* What a strip's product prefetches: the rows of a that the next KC rows of the batch bring; and, if
- * this thread meets delta's panel for the first time in this step, those of delta, or else w, the
- * solver's state and Wᵀ, a share with each tile. */
+/* What a strip's solver will need, prefetched while its product is computed: w, the solver's state and
+ * Wᵀ, one after the other, a share with each tile. */
 typedef struct {
     const real *state[2 + FBP_MAX_MOMENTS];
     int64_t bytes; /* of each */
     int64_t n_state, n_tiles, tile, strip_tiles;
 } strip_ahead;
 
-static inline strip_ahead plan_ahead(const fbp_strip *s, int64_t first, int64_t size)
+static inline strip_ahead plan_ahead(const fbp_strip *s, int64_t first, int64_t size,
+                                     int64_t n_blocks)
 {
     strip_ahead p = {.bytes = size * (int64_t)sizeof(real),
                      .strip_tiles = fbp_ceil_div(s->i1 - s->i0, MR)};
@@ -39,41 +39,43 @@ static inline strip_ahead plan_ahead(const fbp_strip *s, int64_t first, int64_t 
         const int64_t q = s->i0 / NR, ldt = fbp_panel_width(s->fan_in, q, VF_LANES, NR);
         p.state[p.n_state++] = (const real *)s->wt + q * NR * s->fan_out + s->panel * NR * ldt;
     }
-    p.n_tiles = p.strip_tiles * fbp_ceil_div(s->rows, KC);
+    p.n_tiles = p.strip_tiles * n_blocks;
     return p;
 }
 
-static ALWAYS_INLINE prefetch strip_prefetch(const strip_ahead *p, int fresh, const real *a,
-                                             const real *delta, int64_t k)
+/* a, delta: the rows that come after these k. */
+static ALWAYS_INLINE prefetch strip_prefetch(const strip_ahead *p, const real *a, const real *delta,
+                                             int64_t k)
 {
-    const char *far = (const char *)(delta + KC * NR);
-    int64_t share = NR * k * (int64_t)sizeof(real) / p->strip_tiles,
-            part = p->tile % p->strip_tiles;
-    if (!fresh) {
-        const int64_t tiles = fbp_max(1, p->n_tiles / p->n_state);
-        far = (const char *)p->state[fbp_min(p->tile / tiles, p->n_state - 1)];
-        share = p->bytes / tiles;
-        part = p->tile % tiles;
-    }
+    const int64_t tiles = fbp_max(1, p->n_tiles / p->n_state);
+    const int64_t delta_share = NR * k * (int64_t)sizeof(real) / p->strip_tiles;
+    const int64_t share = p->bytes / tiles;
+    const char *state = (const char *)p->state[fbp_min(p->tile / tiles, p->n_state - 1)];
     return (prefetch){
-        .near = (const char *)(a + KC * NR),
+        .near = (const char *)a,
         .near_step = NR * sizeof(real),
-        .far = far + part * share,
-        .far_step = share / k,
+        .far = (const char *)delta + p->tile % p->strip_tiles * delta_share,
+        .far_step = delta_share / k,
+        .state = state + p->tile % tiles * share,
+        .state_step = share / k,
     };
 }
 
-/* gradient[strip × width] += aᵀ · delta over all rows, KC at a time: so much of delta stays in L1 for
- * the tiles of the strip. */
+/* gradient[strip × width] += aᵀ · delta over all rows, at most KC at a time: so much of delta stays in
+ * L1 for the tiles of the strip. Blocks of equal length, so that each can fetch the next: of this
+ * strip, then of the thread's next one. */
 static ALWAYS_INLINE void strip_product(const int nv, const fbp_strip *s, const real *delta,
-                                        strip_ahead *ahead, real *gradient)
+                                        int64_t block, strip_ahead *ahead, real *gradient)
 {
-    for (int64_t k0 = 0; k0 < s->rows; k0 += KC, delta += KC * NR) {
-        const int64_t k = fbp_min(KC, s->rows - k0);
+    for (int64_t k0 = 0; k0 < s->rows; k0 += block, delta += block * NR) {
+        const int64_t k = fbp_min(block, s->rows - k0);
+        const int ends = k0 + k == s->rows && s->next_a;
+        const real *next_delta = ends ? s->next_delta : s->fresh ? delta + k * NR : delta;
         for (int64_t i = s->i0; i < s->i1; i += MR, ahead->tile++) {
             const real *a = (const real *)s->a + (i / NR) * s->a_stride + i % NR + k0 * NR;
+            const real *next_a = ends ? (const real *)s->next_a + (i - s->i0) : a + k * NR;
             real *tile = gradient + (i - s->i0) * nv * VF_LANES;
-            prefetch next = strip_prefetch(ahead, s->fresh, a, delta, k);
+            prefetch next = strip_prefetch(ahead, next_a, next_delta, k);
             vf acc[MR][NV];
             tile_load(nv, tile, nv * VF_LANES, acc);
             tile_multiply(nv, k, a, 1, NR, delta, NR, &next, acc);
@@ -174,11 +176,13 @@ static ALWAYS_INLINE void update_strip(const int nv, const fbp_strip *s, const f
     const int64_t first = s->panel * NR * s->fan_in + s->i0 * width;
     const real *delta = (const real *)s->delta + s->panel * s->delta_stride;
     _Alignas(FBP_CACHE_LINE) real gradient[FBP_STRIP_ROWS * NR];
-    strip_ahead ahead = plan_ahead(s, first, size);
+    const int64_t n_blocks = fbp_max(1, fbp_ceil_div(s->rows, KC));
+    const int64_t block = fbp_ceil_div(s->rows, n_blocks);
+    strip_ahead ahead = plan_ahead(s, first, size, n_blocks);
     /* A last tile of fewer than MR rows computes MR: the rest must not start from garbage. */
     memset(gradient, 0, sizeof gradient);
     if (!u->first) memcpy(gradient, (real *)s->gw + first, sizeof(real) * (size_t)size);
-    strip_product(nv, s, delta, &ahead, gradient);
+    strip_product(nv, s, delta, block, &ahead, gradient);
     if (u->last)
         solve_strip(nv, s, u, gradient, &c, step);
     else
