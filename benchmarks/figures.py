@@ -52,12 +52,16 @@ def fastest(entry: Entry, names: Iterable[str]) -> str | None:
     return min(timed, key=lambda name: seconds(entry, name)) if timed else None
 
 
-def share_of_peak(entry: Entry, side: str, family: str) -> float | None:
-    """Return a side's arithmetic as a share of the multiply-add peak around the same minute."""
+def share_of_peak(entry: Entry, side: str, family: str, sustained: bool = False) -> float | None:
+    """Return a side's arithmetic as a share of the multiply-add peak in the same minutes.
+
+    The peak is the best of many short runs; what the machine sustained is their mean, which its
+    neighbours and its clock lower as they lower the fits.
+    """
     peak = entry.get("gflops", {}).get(family)
     if peak is None or side not in entry["sides"]:
         return None
-    return gflops(entry, side) / peak[1]
+    return gflops(entry, side) / peak[2 if sustained else 1]
 
 
 def spread(values: list[float]) -> str:

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from itertools import pairwise
+from statistics import median
 from types import TracebackType
 from typing import Any
 
@@ -89,7 +90,7 @@ def measure_workload(
 
     The result is the workload's entry in a report: its sizes, the sides timed, in `wrong` those
     that learnt something else, in `failed` those that could not run, and the peaks of the families
-    around that minute.
+    in those minutes: the best seen on one thread and on all, and what all sustained.
     """
     entry = describe(workload)
     pool.give(Problem.of(workload))
@@ -116,8 +117,10 @@ def measure_workload(
             if side.name in entry["sides"]:
                 time.sleep(PAUSE / less)
                 entry["sides"][side.name]["seconds"].append(pool.fit(side)["seconds"])
-    peaks.append(_peaks(peak, families, n_threads, PEAK_SECONDS / less))
-    entry["gflops"] = {name: max(found[name] for found in peaks) for name in peaks[0]}
+        peaks.append(_peaks(peak, families, n_threads, PEAK_SECONDS / less))
+    for name in peaks[0]:
+        one, all_threads, sustained = zip(*(found[name] for found in peaks), strict=True)
+        entry["gflops"][name] = [max(one), max(all_threads), median(sustained)]
     return entry
 
 
@@ -136,6 +139,7 @@ def describe(workload: Workload) -> dict[str, Any]:
         "epochs": workload.n_epochs,
         "weights": sum(a * b for a, b in pairwise(units)),
         "operations_per_sample": workload.operations_per_sample,
+        "gflops": {},
         "sides": {},
         "wrong": {},
         "failed": {},

@@ -214,10 +214,15 @@ static long rounds_in(load_fn run, double seconds)
     }
 }
 
-/* Rounds per second, all threads together; each thread does n_rounds. */
-static double rounds_per_second(load_fn run, int n_threads, long n_rounds, int best_of)
+typedef struct {
+    double best, mean; /* rounds per second, all threads together */
+} rates;
+
+/* Each thread does n_rounds, as many times as best_of says. The mean is over all that time: what the
+ * machine sustains, its neighbours and its clock included. */
+static rates measure_rates(load_fn run, int n_threads, long n_rounds, int best_of)
 {
-    double best = 0;
+    double best = 0, seconds = 0;
     for (int i = 0; i < best_of; i++) {
         double start = 0, sum = 0;
 #pragma omp parallel num_threads(n_threads) reduction(+ : sum)
@@ -227,11 +232,17 @@ static double rounds_per_second(load_fn run, int n_threads, long n_rounds, int b
             start = now();
             sum += run(n_rounds);
         }
-        double rate = (double)n_rounds * n_threads / (now() - start);
+        double elapsed = now() - start, rate = (double)n_rounds * n_threads / elapsed;
+        seconds += elapsed;
         sink = sum;
         if (rate > best) best = rate;
     }
-    return best;
+    return (rates){best, (double)n_rounds * n_threads * best_of / seconds};
+}
+
+static double rounds_per_second(load_fn run, int n_threads, long n_rounds, int best_of)
+{
+    return measure_rates(run, n_threads, n_rounds, best_of).best;
 }
 
 static uint64_t *arrays[MAX_THREADS];
@@ -303,7 +314,8 @@ static void print_pair(const char *before, const char *name, double one, double 
     printf("%s\"%s\": [%.4g, %.4g]", before, name, one, all);
 }
 
-/* The multiply-add peaks, of all instruction sets or of one. */
+/* The multiply-add peaks, of all instruction sets or of one: on one thread, on all, and on all the mean
+ * of the runs of which the peak is the best. */
 static void print_peaks(const char *only, int n_threads, double seconds)
 {
     const char *before = "";
@@ -312,9 +324,10 @@ static void print_peaks(const char *only, int n_threads, double seconds)
         if ((only && strcmp(only, SETS[i].name) != 0) || !SETS[i].available()) continue;
         double giga = 1e-9 * SETS[i].operations;
         long n_rounds = rounds_in(SETS[i].run, seconds / BEST_OF);
-        print_pair(before, SETS[i].name,
-                   giga * rounds_per_second(SETS[i].run, 1, n_rounds, BEST_OF),
-                   giga * rounds_per_second(SETS[i].run, n_threads, n_rounds, BEST_OF));
+        rates all = measure_rates(SETS[i].run, n_threads, n_rounds, BEST_OF);
+        printf("%s\"%s\": [%.4g, %.4g, %.4g]", before, SETS[i].name,
+               giga * rounds_per_second(SETS[i].run, 1, n_rounds, BEST_OF), giga * all.best,
+               giga * all.mean);
         before = ", ";
     }
     printf("}");
