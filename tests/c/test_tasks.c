@@ -68,6 +68,9 @@ static void test_assignment(fbp_net *net, int n_threads)
             longest = task->cost > longest ? task->cost : longest;
             CHECK(task->fresh == is_first_of_panel(net, net->task_begin[t], i),
                   "task %d of %d threads: fresh is %d", (int)i, n_threads, task->fresh);
+            const int32_t last = net->task_begin[t + 1] - 1;
+            CHECK(task->next == net->task_order[i < last ? i + 1 : last],
+                  "task %d of %d threads: %d follows", (int)i, n_threads, (int)task->next);
         }
         total += load;
         most = load > most ? load : most;
