@@ -6,6 +6,10 @@
 #include "arena.h"
 
 #include <stdlib.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
 
 #define ALIGNMENT ((size_t)64)
 
@@ -38,4 +42,17 @@ int fbp_arena_allocate(fbp_arena *arena, void **owner)
     arena->base = block + (ALIGNMENT - (uintptr_t)block % ALIGNMENT) % ALIGNMENT;
     arena->used = 0;
     return 1;
+}
+
+void fbp_arena_release(char *begin, char *end)
+{
+#ifdef __linux__
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t first = ((uintptr_t)begin + page - 1) / page * page;
+    const uintptr_t last = (uintptr_t)end / page * page;
+    /* Where the system declines, the memory just stays. */
+    if (first < last) (void)madvise((void *)first, last - first, MADV_DONTNEED);
+#else
+    (void)begin, (void)end;
+#endif
 }

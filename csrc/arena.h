@@ -24,4 +24,9 @@ void *fbp_arena_take(fbp_arena *arena, int64_t count, size_t bytes);
  *  Threads any · Memory one calloc · Returns 0 when it cannot be had, else 1; used is 0 again */
 int fbp_arena_allocate(fbp_arena *arena, void **owner);
 
+/** Give the whole pages of a part of the block back to the system, where it takes them; what they
+ *  held is then lost.
+ *  Threads any · Memory stays allocated, without taking up any · Returns nothing */
+void fbp_arena_release(char *begin, char *end);
+
 #endif

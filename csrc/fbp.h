@@ -176,6 +176,30 @@ fbp_status fbp_net_set_moment(fbp_net *net, int layer, int moment, const void *c
 fbp_status fbp_net_get_moment(const fbp_net *net, int layer, int moment, void *coef,
                               void *intercept);
 
+/** End a net's training and prediction: the memory of all but parameters and solver state goes back to
+ *  the system (on Linux; elsewhere it stays until the net is destroyed). What is left can be taken
+ *  out, retired in turn, and so be copied while the copies take the place of the net.
+ *  net    from now on it only gives what it has not retired, and its step count; all other calls on
+ *         it but fbp_net_destroy return FBP_EINVAL. Retiring twice is the same as once
+ *  Threads  one caller at a time per net
+ *  Memory   none allocated
+ *  Returns  FBP_OK | FBP_EINVAL */
+fbp_status fbp_net_retire(fbp_net *net);
+
+/** Give back the memory of one layer's parameters in a retired net, which no longer has them.
+ *  layer  0 … n_layers − 1, each once
+ *  Threads  one caller at a time per net
+ *  Memory   none allocated
+ *  Returns  FBP_OK | FBP_EINVAL (also where net is not retired, or the layer is already) */
+fbp_status fbp_net_retire_layer(fbp_net *net, int layer);
+
+/** Give back the memory of one layer's solver state in a retired net, which no longer has it.
+ *  layer, moment  as for fbp_net_get_moment, each once
+ *  Threads  one caller at a time per net
+ *  Memory   none allocated
+ *  Returns  FBP_OK | FBP_EINVAL, as for fbp_net_retire_layer */
+fbp_status fbp_net_retire_moment(fbp_net *net, int layer, int moment);
+
 /** The number of updates made so far, which Adam's bias correction reads.
  *  Threads  one caller at a time per net
  *  Memory   none allocated

@@ -144,6 +144,11 @@ typedef struct {
     int32_t rows, columns;
 } fbp_grid;
 
+/* A part of the net's block, in bytes from its beginning, which is the net itself. */
+typedef struct {
+    size_t begin, end;
+} fbp_piece;
+
 typedef struct {
     int64_t fan_in, fan_out;
     int activation; /* of the outputs; the last layer has the loss's link instead */
@@ -160,6 +165,7 @@ typedef struct {
     fbp_grid forward_grid, backward_grid;
     int split; /* its products are split, and read the following; split.h */
     uint16_t *a_batch, *delta_batch, *w_tiles, *wt_tiles;
+    fbp_piece kept[1 + FBP_MAX_MOMENTS]; /* W and b, then each moment: all that a retired net has */
 } fbp_layer;
 
 /* A piece of the weights phase: one strip of one layer. */
@@ -216,6 +222,8 @@ struct fbp_net {
     fbp_sparse sparse;
     fbp_pace pace;
     void *arena;
+    size_t bytes; /* of the block */
+    int retired;  /* it trains and predicts no more, see retire.c */
 };
 
 static inline int64_t fbp_min(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -80,6 +80,15 @@ static void take_parameters(const fbp_net *net, const fbp_layer *layer, fbp_aren
     *b = fbp_arena_take(arena, fbp_round_up(layer->fan_out, k->lanes), net->real_bytes);
 }
 
+/* The same as take_parameters, for what a retired net keeps. */
+static void take_kept(const fbp_net *net, const fbp_layer *layer, fbp_arena *arena, void **w,
+                      void **b, fbp_piece *piece)
+{
+    piece->begin = arena->used;
+    take_parameters(net, layer, arena, w, b);
+    piece->end = arena->used;
+}
+
 /* An operand of split products with that many rows or columns. */
 static uint16_t *take_tiles(const fbp_net *net, int64_t lines, int64_t k, fbp_arena *arena)
 {
@@ -101,7 +110,7 @@ static void carve_split(const fbp_net *net, int l, fbp_layer *layer, fbp_arena *
 static void carve_layer(const fbp_net *net, int l, fbp_layer *layer, fbp_arena *arena)
 {
     const fbp_kernels *k = net->kernels;
-    take_parameters(net, layer, arena, &layer->w, &layer->b);
+    take_kept(net, layer, arena, &layer->w, &layer->b, &layer->kept[0]);
     if (layer->split) carve_split(net, l, layer, arena);
     if (net->max_rows == 0 || arena->overflow) /* then products of sizes overflow, too */
         return;
@@ -111,7 +120,7 @@ static void carve_layer(const fbp_net *net, int l, fbp_layer *layer, fbp_arena *
     if (net->solver == FBP_SOLVER_GRADIENT || net->max_rows > net->chunk)
         take_parameters(net, layer, arena, &layer->gw, &layer->gb);
     for (int m = 0; m < net->n_moments; m++)
-        take_parameters(net, layer, arena, &layer->mw[m], &layer->mb[m]);
+        take_kept(net, layer, arena, &layer->mw[m], &layer->mb[m], &layer->kept[1 + m]);
     if (net->solver == FBP_SOLVER_GRADIENT) { /* its "state" is the gradient */
         layer->mw[0] = layer->gw;
         layer->mb[0] = layer->gb;
@@ -252,6 +261,7 @@ fbp_status fbp_net_create(const fbp_spec *spec, fbp_net **out)
     fbp_net *net = fbp_arena_take(&arena, 1, sizeof(fbp_net));
     carve(&plan, spec, &arena);
     *net = plan;
+    net->bytes = arena.used;
     if (net->max_rows > 0) fbp_list_tasks(net);
     *out = net;
     return FBP_OK;
@@ -291,7 +301,7 @@ static void take(const fbp_net *net, const fbp_layer *l, const void *w, const vo
 fbp_status fbp_net_set_layer(fbp_net *net, int layer, const void *coef, const void *intercept)
 {
     const fbp_layer *l = layer_at(net, layer);
-    if (!l || !coef || !intercept) return FBP_EINVAL;
+    if (!l || net->retired || !coef || !intercept) return FBP_EINVAL;
     put(net, l, coef, intercept, l->w, l->wt, l->b);
     if (l->split) {
         const uint64_t fpenv = fbp_fpenv_enter();
@@ -304,17 +314,21 @@ fbp_status fbp_net_set_layer(fbp_net *net, int layer, const void *coef, const vo
 fbp_status fbp_net_get_layer(const fbp_net *net, int layer, void *coef, void *intercept)
 {
     const fbp_layer *l = layer_at(net, layer);
-    if (!l || !coef || !intercept) return FBP_EINVAL;
+    if (!l || !l->w || !coef || !intercept) return FBP_EINVAL;
     take(net, l, l->w, l->b, coef, intercept);
     return FBP_OK;
+}
+
+static int has_moment(const fbp_net *net, const fbp_layer *l, int moment)
+{
+    return moment >= 0 && moment < net->n_moments && l->mw[moment];
 }
 
 fbp_status fbp_net_set_moment(fbp_net *net, int layer, int moment, const void *coef,
                               const void *intercept)
 {
     const fbp_layer *l = layer_at(net, layer);
-    if (!l || net->max_rows == 0 || moment < 0 || moment >= net->n_moments || !coef || !intercept)
-        return FBP_EINVAL;
+    if (!l || net->retired || !has_moment(net, l, moment) || !coef || !intercept) return FBP_EINVAL;
     put(net, l, coef, intercept, l->mw[moment], NULL, l->mb[moment]);
     return FBP_OK;
 }
@@ -323,8 +337,7 @@ fbp_status fbp_net_get_moment(const fbp_net *net, int layer, int moment, void *c
                               void *intercept)
 {
     const fbp_layer *l = layer_at(net, layer);
-    if (!l || net->max_rows == 0 || moment < 0 || moment >= net->n_moments || !coef || !intercept)
-        return FBP_EINVAL;
+    if (!l || !has_moment(net, l, moment) || !coef || !intercept) return FBP_EINVAL;
     take(net, l, l->mw[moment], l->mb[moment], coef, intercept);
     return FBP_OK;
 }

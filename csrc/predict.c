@@ -112,7 +112,7 @@ static int threads_for(const fbp_net *net, const fbp_matrix *x, int64_t limit)
 fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn poll,
                        void *poll_context, int32_t out_real, void *out)
 {
-    if (!net || !fbp_matrix_is_valid(x, net->n_in) ||
+    if (!net || net->retired || !fbp_matrix_is_valid(x, net->n_in) ||
         (out_real != FBP_F32 && out_real != FBP_F64) || (!out && x->n_rows > 0) ||
         ((flags & FBP_PREDICT_STRICT) && x->indptr))
         return FBP_EINVAL;

@@ -327,7 +327,8 @@ static fbp_status run(training *t)
 fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, int64_t n_order,
                      int64_t batch_rows, const fbp_step *step, fbp_progress *progress)
 {
-    if (!net || !step || !progress || net->solver == FBP_SOLVER_GRADIENT) return FBP_EINVAL;
+    if (!net || net->retired || !step || !progress || net->solver == FBP_SOLVER_GRADIENT)
+        return FBP_EINVAL;
     if (batch_rows < 1 || batch_rows > net->max_rows || !fbp_data_is_valid(net, data) ||
         !fbp_order_is_valid(order, n_order, data->x.n_rows))
         return FBP_EINVAL;
@@ -367,7 +368,8 @@ static void take_gradient(const fbp_net *net, void *grad)
 fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step *step, double *loss,
                              void *grad)
 {
-    if (!net || !step || !loss || !grad || net->solver != FBP_SOLVER_GRADIENT || net->max_rows < 1)
+    if (!net || net->retired || !step || !loss || !grad || net->solver != FBP_SOLVER_GRADIENT ||
+        net->max_rows < 1)
         return FBP_EINVAL;
     if (!fbp_data_is_valid(net, data) || data->x.n_rows < 1 || data->x.n_rows > net->max_rows)
         return FBP_EINVAL;

@@ -155,6 +155,8 @@ cdef class Net:
             data.weights = _borrow(sample_weight, self.dtype, (n_rows,), "sample_weight")
 
     def _check_idle(self):
+        if self.net == NULL:
+            raise RuntimeError("This Net was dismantled.")
         if self.busy:
             raise RuntimeError("This Net is already at work.")
 
@@ -192,7 +194,7 @@ cdef class Net:
             else:
                 _check(fbp_net_set_moment(self.net, i, moment, w, b))
 
-    def _take_layers(self, int moment):
+    def _take_layers(self, int moment, bint retire=False):
         self._check_idle()
         coefs = [np.empty(shape, self.dtype) for shape in self._shapes()]
         intercepts = [np.empty(n, self.dtype) for n in self.units[1:]]
@@ -203,15 +205,39 @@ cdef class Net:
                 _check(fbp_net_get_layer(self.net, i, w, b))
             else:
                 _check(fbp_net_get_moment(self.net, i, moment, w, b))
+            if retire:
+                self._retire(i, moment)
         return coefs, intercepts
+
+    def _retire(self, int layer, int moment):
+        if moment < 0:
+            _check(fbp_net_retire_layer(self.net, layer))
+        else:
+            _check(fbp_net_retire_moment(self.net, layer, moment))
 
     def get_solver_state(self):
         """Return what a later fit needs to go on: solver, step count, copies of its moments."""
-        return {
-            "solver": _NAMES["solvers"][self.solver],
-            "step_count": fbp_net_get_step_count(self.net),
-            "moments": [self._take_layers(m) for m in range(fbp_solver_n_moments(self.solver))],
-        }
+        return self._solver_state(False)
+
+    def _solver_state(self, bint retire):
+        n_moments = fbp_solver_n_moments(self.solver)
+        moments = [self._take_layers(m, retire) for m in range(n_moments)]
+        count = fbp_net_get_step_count(self.net)
+        return {"solver": _NAMES["solvers"][self.solver], "step_count": count, "moments": moments}
+
+    def dismantle(self, bint with_weights=True):
+        """Return weights (or None) and solver state; their memory replaces the net's, which ends."""
+        self._check_idle()
+        try:
+            _check(fbp_net_retire(self.net))
+            if not with_weights:
+                for i in range(len(self.units) - 1):
+                    self._retire(i, -1)
+            weights = self._take_layers(-1, True) if with_weights else None
+            return weights, self._solver_state(True)
+        finally:
+            fbp_net_destroy(self.net)
+            self.net = NULL
 
     def set_solver_state(self, state, double beta_1, double beta_2):
         """Put such a state in; it must be this solver's."""

@@ -57,6 +57,9 @@ cdef extern from "fbp.h" nogil:
                                   const void *intercept)
     fbp_status fbp_net_get_moment(const fbp_net *net, int layer, int moment, void *coef,
                                   void *intercept)
+    fbp_status fbp_net_retire(fbp_net *net)
+    fbp_status fbp_net_retire_layer(fbp_net *net, int layer)
+    fbp_status fbp_net_retire_moment(fbp_net *net, int layer, int moment)
     int64_t fbp_net_get_step_count(const fbp_net *net)
     fbp_status fbp_net_set_step_count(fbp_net *net, int64_t count, double beta_1, double beta_2)
     fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, int64_t n_order,

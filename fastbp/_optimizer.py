@@ -90,9 +90,8 @@ class Optimizer:
             state = {"solver": self.solver, "step_count": self.step_count, "moments": moments}
             net.set_solver_state(state, self.beta_1, self.beta_2)
 
-    def after(self, net: Net, learning_rate: float) -> Optimizer:
-        """Return what the solver remembers after a net's training."""
-        state = net.get_solver_state()
+    def after(self, state: dict[str, Any], learning_rate: float) -> Optimizer:
+        """Return what the solver remembers after a training that left a net in that state."""
         steps = state["step_count"]
         if self.solver == "adam" and steps > 0:
             correction = (1 - self.beta_2**steps) ** 0.5 / (1 - self.beta_1**steps)

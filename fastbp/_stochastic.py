@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,10 @@ def fit_stochastic(
     random_state: np.random.RandomState,
     incremental: bool,
 ) -> Weights:
-    """Train for one call of ``fit`` or ``partial_fit``; set the solver's fitted attributes."""
+    """Train for one call of ``fit`` or ``partial_fit``; set the solver's fitted attributes.
+
+    The weights to begin with are taken over, and cleared once the core has its own.
+    """
     if incremental and hasattr(model, "_optimizer"):
         optimizer = model._optimizer
     else:
@@ -84,7 +87,8 @@ def fit_stochastic(
     optimizer.restore(net, weights.dtype)
     run = Run(model, net, optimizer, samples, order, batch_rows, random_state)
     if validation is not None:
-        run.watch_score(validation, weights)
+        run.watch_score(validation, Weights(list(weights.coefs), list(weights.intercepts)))
+    weights.clear()
     return run.train(1 if incremental else model.max_iter, incremental)
 
 
@@ -188,8 +192,10 @@ class Run:
             raise ValueError(NON_FINITE)
         if not interrupted and not incremental:
             self._warn_unless_converged()
-        self._set_fitted_attributes(interrupted)
-        return self.standing.best.weights or self._weights()
+        best = self.standing.best.weights
+        last, solver_state = self.net.dismantle(with_weights=best is None)
+        self._set_fitted_attributes(interrupted, solver_state)
+        return best or Weights(*last)
 
     def _run_epoch(self) -> None:
         order = self._next_order()
@@ -295,7 +301,7 @@ class Run:
                 stacklevel=2,
             )
 
-    def _set_fitted_attributes(self, interrupted: bool) -> None:
+    def _set_fitted_attributes(self, interrupted: bool, solver_state: dict[str, Any]) -> None:
         model, standing = self.model, self.standing
         losses = self.losses[: standing.n_iter]
         model.loss_ = losses[-1]
@@ -312,7 +318,7 @@ class Run:
             model.best_n_iter_ = standing.best.n_iter
         model.interrupted_ = interrupted
         model._no_improvement_count = standing.no_improvement
-        model._optimizer = self.optimizer.after(self.net, standing.learning_rate)
+        model._optimizer = self.optimizer.after(solver_state, standing.learning_rate)
 
     def _weights(self) -> Weights:
         return Weights(*self.net.get_weights())

@@ -37,6 +37,11 @@ class Weights(NamedTuple):
             [intercept.astype(dtype, copy=False) for intercept in self.intercepts],
         )
 
+    def clear(self) -> None:
+        """Let go of all arrays."""
+        self.coefs.clear()
+        self.intercepts.clear()
+
     def are_finite(self) -> bool:
         """Tell whether there is neither an infinity nor a NaN."""
         return are_finite(*self.coefs, *self.intercepts)

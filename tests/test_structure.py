@@ -38,6 +38,7 @@ LAYERS = [
         "tasks",
         "form",
         "net",
+        "retire",
     },
     {"forward", "backward"},
     {"train", "predict", "rows", "check"},
