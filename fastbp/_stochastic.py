@@ -95,7 +95,7 @@ def fit_stochastic(
 def split_rows(
     model: BaseBackprop, samples: Samples, random_state: np.random.RandomState
 ) -> tuple[Order, Samples]:
-    """Set rows aside for early stopping: the order of those to train on, and copies of the others.
+    """Set rows aside for early stopping: the order of those to train on, and the others.
 
     The same random numbers are drawn as for splitting X and y themselves.
     """
@@ -167,7 +167,12 @@ class Run:
     def watch_score(self, validation: Samples, weights: Weights) -> None:
         """Let the score on a validation set, instead of the loss, decide when to stop."""
         score, net = self.model._make_scorer(validation), self.net
-        self.validation_score = lambda: score(net.predict(validation.X))
+
+        def validation_score() -> float:
+            blocks = [net.predict(x) for x in validation.X]
+            return score(blocks[0] if len(blocks) == 1 else np.concatenate(blocks))
+
+        self.validation_score = validation_score
         best, no_improvement = Best(-math.inf), 0
         best_score = getattr(self.model, "best_validation_score_", None)
         if best_score is not None:
@@ -219,10 +224,11 @@ class Run:
     def _next_order(self) -> Order | None:
         """Return the rows in the order of the next epoch; None means storage order."""
         if self.model.shuffle:
-            # scikit-learn's draws: a shuffled range, composed with the order of the epoch before.
-            permutation = np.arange(self.n_rows, dtype=np.int64)
-            self.random_state.shuffle(permutation)
-            self.order = permutation if self.order is None else self.order[permutation]
+            # scikit-learn composes a shuffled range with the order of the epoch before; the same
+            # swaps in that order itself give the same.
+            if self.order is None:
+                self.order = np.arange(self.n_rows, dtype=np.int64)
+            self.random_state.shuffle(self.order)
         return self.order
 
     def _end_epoch(self, loss: float) -> None:
