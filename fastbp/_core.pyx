@@ -170,6 +170,7 @@ cdef class Net:
 
     def get_weights(self):
         """Return new arrays: every layer's weights [fan_in × fan_out], and intercepts."""
+        self._check_idle()
         return self._take_layers(-1)
 
     def _shapes(self):
@@ -195,7 +196,6 @@ cdef class Net:
                 _check(fbp_net_set_moment(self.net, i, moment, w, b))
 
     def _take_layers(self, int moment, bint retire=False):
-        self._check_idle()
         coefs = [np.empty(shape, self.dtype) for shape in self._shapes()]
         intercepts = [np.empty(n, self.dtype) for n in self.units[1:]]
         for i in range(len(coefs)):
@@ -217,6 +217,7 @@ cdef class Net:
 
     def get_solver_state(self):
         """Return what a later fit needs to go on: solver, step count, copies of its moments."""
+        self._check_idle()
         return self._solver_state(False)
 
     def _solver_state(self, bint retire):
@@ -227,7 +228,7 @@ cdef class Net:
 
     def dismantle(self, bint with_weights=True):
         """Return weights (or None) and solver state; their memory replaces the net's, which ends."""
-        self._check_idle()
+        self._begin()  # for good
         try:
             _check(fbp_net_retire(self.net))
             if not with_weights:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+BLOCK_BYTES = 1 << 18  # of random numbers at a time
+
 
 class Weights(NamedTuple):
     """One [fan_in × fan_out] matrix and one [fan_out] bias vector per layer."""
@@ -62,9 +64,14 @@ def draw_weights(
     weights = Weights([], [])
     for fan_in, fan_out in pairwise(units):
         bound = np.sqrt(factor / (fan_in + fan_out))
-        coef = random_state.uniform(-bound, bound, (fan_in, fan_out))
+        coef = np.empty((fan_in, fan_out), dtype)
+        # In blocks, which draw the same numbers: all of them in float64 would be twice the layer.
+        n_block = max(1, BLOCK_BYTES // (8 * fan_out))
+        for start in range(0, fan_in, n_block):
+            block = coef[start : start + n_block]
+            block[...] = random_state.uniform(-bound, bound, block.shape)
         intercept = random_state.uniform(-bound, bound, fan_out)
-        weights.coefs.append(coef.astype(dtype, copy=False))
+        weights.coefs.append(coef)
         weights.intercepts.append(intercept.astype(dtype, copy=False))
     return weights
 

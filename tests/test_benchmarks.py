@@ -355,10 +355,17 @@ def test_computed_scaling(suite: Any) -> None:
 def test_planned_memory(suite: Any) -> None:
     weights = 1024 * 2048 + 2048 * 2048 + 2048 * 10
     units = 1024 + 2048 + 2048 + 10
-    plan = suite.part_peak_memory.plan
-    rest = 32 * 8192
-    assert plan("many weights", "avx512", False) == 20 * weights + 8 * 1024 * units + rest
-    assert plan("many weights", "amx", True) == 32 * weights + 24 * 1024 * units + rest
+    part = suite.part_peak_memory
+    case, rest = part.Case("many weights", "float32"), 32 * 4096
+    assert part.plan(case, "avx512") == 20 * weights + 8 * 1024 * units + rest
+    sgd, double = case._replace(solver="sgd"), case._replace(dtype="float64")
+    assert part.plan(sgd, "avx512") == 16 * weights + 8 * 1024 * units + rest
+    for isa in ("avx512", "amx"):
+        assert part.plan(double, isa) == 40 * weights + 16 * 1024 * units + rest
+    stopped = case._replace(early_stopping=True)
+    assert part.plan(stopped, "amx") == 32 * weights + 24 * 1024 * units + rest
+    assert stopped.name == "many weights, float32, early stopping"
+    assert len({case.name for case in part.CASES}) == len(part.CASES)
 
 
 def test_turns(suite: Any) -> None:

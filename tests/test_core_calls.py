@@ -115,6 +115,36 @@ def test_interrupt_ends_gradient_and_predict(call):
     assert np.isfinite(net.predict(p.X[:10])).all()
 
 
+@pytest.mark.parametrize("isa", _core.available_isas())
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_dismantling_gives_what_the_net_held(solver, dtype, isa):
+    p = make_problem((50, 120, 90, 3), n=40, dtype=dtype)
+    nets = [p.net(_core.Net, max_rows=20, solver=solver, isa=isa) for _ in range(2)]
+    for net in nets:
+        net.train(p.X, p.y, None, 20)
+    kept, weightless = nets
+    weights, state = kept.get_weights(), kept.get_solver_state()
+    for net, expected in ((kept, weights), (weightless, None)):
+        got, got_state = net.dismantle(with_weights=net is kept)
+        assert (got is None) == (expected is None)
+        if expected is not None:
+            np.testing.assert_array_equal(flat(got), flat(expected))
+        assert (got_state["solver"], got_state["step_count"]) == (solver, 2)
+        assert len(got_state["moments"]) == len(state["moments"]) > 0
+        for moment, expected_moment in zip(got_state["moments"], state["moments"], strict=True):
+            np.testing.assert_array_equal(flat(moment), flat(expected_moment))
+        for call in (net.get_weights, net.get_solver_state, net.dismantle):
+            with pytest.raises(RuntimeError, match="dismantled"):
+                call()
+        with pytest.raises(RuntimeError, match="dismantled"):
+            net.predict(p.X)
+        with pytest.raises(RuntimeError, match="dismantled"):
+            net.train(p.X, p.y, None, 20)
+        with pytest.raises(RuntimeError, match="dismantled"):
+            net.set_weights(*weights)
+
+
 def test_net_at_work_refuses_other_calls():
     """What a poll function asks of its own net would see or make torn weights."""
     p = make_problem((50, 60, 3), n=2000)
@@ -122,7 +152,12 @@ def test_net_at_work_refuses_other_calls():
     refused = []
 
     def poll():
-        for call in (net.get_weights, net.get_solver_state, lambda: net.predict(p.X)):
+        for call in (
+            net.get_weights,
+            net.get_solver_state,
+            net.dismantle,
+            lambda: net.predict(p.X),
+        ):
             with pytest.raises(RuntimeError, match="at work"):
                 call()
         with pytest.raises(RuntimeError, match="at work"):
