@@ -53,9 +53,7 @@ class Net:
     def get_solver_state(self) -> dict[str, Any]: ...
     #: What `get_weights` (None without ``with_weights``) and `get_solver_state` return, while the
     #: net's memory goes back piece by piece. The net can then do nothing more, also if this fails.
-    def dismantle(
-        self, with_weights: bool = True
-    ) -> tuple[tuple[list[NDArray[Any]], list[NDArray[Any]]] | None, dict[str, Any]]: ...
+    def dismantle(self, with_weights: bool = True) -> tuple[Any, dict[str, Any]]: ...
     def train(
         self,
         X: Any,
