@@ -123,12 +123,6 @@ cdef bint _describe(_Plain *p, X, tuple coefs, tuple intercepts, n_in, n_out, ac
     return True
 
 
-cdef int _default_isa_id(int precision, int real) except -1:
-    if _pinned_isa == "":
-        return fbp_isa_best(real, precision)
-    return _NAMES["isas"].index(default_isa())
-
-
 def predict_plain(X, coefs, intercepts, n_in, n_out, activation, loss, precision, bint raw,
                   bint as_computed, thread_limit):
     """Predict from a model's own arrays; None where something asks for a closer look."""

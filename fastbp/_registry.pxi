@@ -57,13 +57,17 @@ def fused_isas(dtype):
 
 def default_isa(precision="highest", dtype="float32"):
     """Return the family that FASTBP_ISA pins, read at first use, or else the fastest."""
+    return _NAMES["isas"][_default_isa_id(_lookup("precisions", precision), _real(dtype))]
+
+
+cdef int _default_isa_id(int precision, int real) except -1:
     global _pinned_isa
     if _pinned_isa is None:
         pinned = os.environ.get("FASTBP_ISA")
         _pinned_isa = _check_isa(pinned) if pinned else ""
     if _pinned_isa:
-        return _pinned_isa
-    return _NAMES["isas"][fbp_isa_best(_real(dtype), _lookup("precisions", precision))]
+        return _NAMES["isas"].index(_pinned_isa)
+    return fbp_isa_best(real, precision)
 
 
 def _check_isa(isa):

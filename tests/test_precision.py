@@ -173,6 +173,20 @@ def test_precision_is_a_parameter_like_others(estimator: type, pinned: Any) -> N
         assert np.array_equal(again.predict(X), predictions)
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_first_prediction_of_a_process_is_like_later_ones(
+    precision: str, pinned: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X = np.random.default_rng(0).normal(size=(40, 64)).astype("f4")
+    model = BackpropRegressor(
+        hidden_layer_sizes=64, max_iter=2, random_state=0, matmul_precision=precision
+    ).fit(X, X)
+    monkeypatch.delenv("FASTBP_ISA", raising=False)
+    pinned(None)  # not read yet
+    first = model.predict(X)
+    assert np.array_equal(model.predict(X), first)
+
+
 def digits() -> tuple[np.ndarray, np.ndarray]:
     X, y = load_digits(return_X_y=True)
     return scale(X).astype("f4")[:600], y[:600]
