@@ -228,6 +228,15 @@ const char *fbp_loss_name(int id)
     return id >= 0 && id < FBP_N_LOSSES ? names[id] : NULL;
 }
 
+const char *fbp_loss_link(int id)
+{
+    static const char *const names[] = {
+#define FBP_LOSS(NAME, name, link, reduction) #link,
+#include "registry.def"
+    };
+    return id >= 0 && id < FBP_N_LOSSES ? names[id] : NULL;
+}
+
 const char *fbp_solver_name(int id)
 {
     static const char *const names[] = {
@@ -259,7 +268,7 @@ const char *fbp_precision_name(int id)
 const char *fbp_status_text(int status)
 {
     static const char *const texts[] = {
-#define FBP_STATUS(NAME, exception, text) text,
+#define FBP_STATUS(NAME, text) text,
 #include "registry.def"
     };
     return status >= 0 && status < FBP_N_STATUSES ? texts[status] : NULL;

@@ -42,7 +42,7 @@ typedef enum {
     FBP_N_SOLVERS
 } fbp_solver;
 
-#define FBP_STATUS(NAME, exception, text) FBP_##NAME,
+#define FBP_STATUS(NAME, text) FBP_##NAME,
 typedef enum {
 #include "registry.def"
     FBP_N_STATUSES
@@ -322,6 +322,7 @@ int fbp_isa_fused(int isa, int real);
  *  Threads any · Memory none allocated; the strings are static */
 const char *fbp_activation_name(int id);
 const char *fbp_loss_name(int id);
+const char *fbp_loss_link(int id);
 const char *fbp_solver_name(int id);
 const char *fbp_isa_name(int id);
 const char *fbp_precision_name(int id);

@@ -46,16 +46,16 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-#: The core's loss for each link; scikit-learn's name of the link is the key.
-LOSSES = {
-    "identity": "squared_error",
-    "exp": "poisson",
-    "logistic": "binary_log_loss",
-    "softmax": "log_loss",
-}
 #: Fitted attributes whose names do not end in an underscore.
 PRIVATE_FITTED_ATTRIBUTES = frozenset(
-    {"_hidden_activation", "_multilabel", "_sparse_labels", "_no_improvement_count", "_optimizer"}
+    {
+        "_core_loss",
+        "_hidden_activation",
+        "_multilabel",
+        "_no_improvement_count",
+        "_optimizer",
+        "_sparse_labels",
+    }
 )
 
 
@@ -139,6 +139,7 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
     validation_scores_: list[float] | None
     best_validation_score_: float | None
     best_n_iter_: int | None
+    _core_loss: str
     _hidden_activation: str
     _no_improvement_count: int
     _optimizer: Optimizer
@@ -219,6 +220,7 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
         if y.ndim == 2 and y.shape[1] == 1 and not sp.issparse(y):
             y = column_or_1d(y, warn=True)
         targets, n_outputs = self._encode_targets(y, dtype, incremental, classes)
+        self.out_activation_ = _core.loss_link(self._core_loss)
         weight = check_sample_weight(sample_weight, X, dtype)
         samples = Samples(X if checked else core_rows(X, dtype, NON_FINITE), targets, weight)
 
@@ -247,7 +249,7 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
     def _encode_targets(
         self, y: Any, dtype: str, incremental: bool, classes: Any
     ) -> tuple[Array, int]:
-        """Return y as the core takes it, and the number of outputs; set ``out_activation_``."""
+        """Return y as the core takes it, and the number of outputs; set ``_core_loss``."""
 
     @abstractmethod
     def _make_scorer(self, validation: Samples) -> Callable[[Array], float]:
@@ -290,7 +292,7 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
         net = _core.Net(
             units,
             [self._hidden_activation] * (len(units) - 2),
-            LOSSES[self.out_activation_],
+            self._core_loss,
             dtype=weights.dtype,
             solver=solver,
             max_rows=max_rows,
@@ -326,7 +328,7 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
                 self.n_features_in_,
                 self.n_outputs_,
                 self._hidden_activation,
-                LOSSES[self.out_activation_],
+                self._core_loss,
                 self.matmul_precision,
                 raw,
                 as_computed,

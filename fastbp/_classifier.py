@@ -380,13 +380,13 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
             raise ValueError("A sparse y must be a matrix of label indicators.")
         settle_classes(self, y, multilabel, incremental, classes)
         if multilabel:
-            self.out_activation_ = "logistic"
+            self._core_loss = "binary_log_loss"
             return encode_indicators(y, dtype), y.shape[1]
         codes = np.searchsorted(self.classes_, y)
         if len(self.classes_) > 2:
-            self.out_activation_ = "softmax"
+            self._core_loss = "log_loss"
             return codes.astype(np.int32), len(self.classes_)
-        self.out_activation_ = "logistic"
+        self._core_loss = "binary_log_loss"
         return codes.reshape(-1, 1).astype(dtype), 1
 
     def _codes(self, outputs: Array) -> Array:

@@ -80,6 +80,7 @@ cdef extern from "fbp.h" nogil:
     int fbp_isa_fused(int isa, int real)
     const char *fbp_activation_name(int id)
     const char *fbp_loss_name(int id)
+    const char *fbp_loss_link(int id)
     const char *fbp_solver_name(int id)
     const char *fbp_isa_name(int id)
     const char *fbp_precision_name(int id)

@@ -36,6 +36,11 @@ def names():
     }
 
 
+def loss_link(loss):
+    """Return the link that turns the last layer's z into a prediction, by scikit-learn's name."""
+    return fbp_loss_link(_lookup("losses", loss)).decode()
+
+
 _NAMES = names()
 CHUNK_ROWS = FBP_CHUNK_ROWS  # of a batch, held at once
 _DTYPES = {"float32": FBP_F32, "float64": FBP_F64}

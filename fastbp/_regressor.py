@@ -14,6 +14,7 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 from sklearn.utils.metaestimators import available_if
 
+from . import _core
 from ._base import BaseBackprop
 from ._data import Samples, to_compute_type
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-#: The output activation that goes with each loss, by scikit-learn's names.
-OUT_ACTIVATIONS = {"squared_error": "identity", "poisson": "exp"}
+#: The core's losses but for those of classes.
+LOSSES = set(_core.names()["losses"]) - {"binary_log_loss", "log_loss"}
 
 
 class BackpropRegressor(RegressorMixin, BaseBackprop):
@@ -189,7 +190,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseBackprop._parameter_constraints,
-        "loss": [StrOptions(set(OUT_ACTIVATIONS))],
+        "loss": [StrOptions(LOSSES)],
     }
 
     def __init__(
@@ -307,7 +308,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         if not isinstance(self.loss, str):
             raise InvalidParameterError(
                 f"The 'loss' parameter of {type(self).__name__}, the first one, must be a str "
-                f"among {sorted(OUT_ACTIVATIONS)}. Got {self.loss!r} instead. Sizes of hidden "
+                f"among {sorted(LOSSES)}. Got {self.loss!r} instead. Sizes of hidden "
                 f"layers are given by name: hidden_layer_sizes={self.loss!r}."
             )
         super()._validate_params()
@@ -317,7 +318,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     ) -> tuple[Array, int]:
         if sp.issparse(y):
             raise ValueError("Sparse y is not supported for regression; pass y.toarray().")
-        self.out_activation_ = OUT_ACTIVATIONS[self.loss]
+        self._core_loss = self.loss
         targets = to_compute_type(y.reshape(len(y), -1), dtype, "y")
         if self.loss == "poisson" and (targets < 0).any():
             raise ValueError("Some values of y are negative, but loss='poisson' requires y >= 0.")

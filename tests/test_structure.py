@@ -169,6 +169,9 @@ def test_registry_is_what_python_sees() -> None:
     ]:
         assert list(seen[key]) == [cells[1] for cells in registry(row)]
     assert list(seen["isas"]) == ISAS
+    assert [_core.loss_link(cells[1]) for cells in registry("LOSS")] == [
+        cells[2] for cells in registry("LOSS")
+    ]
 
 
 # What code may do

@@ -76,7 +76,7 @@
     }
 DEFINE_LINK(identity)
 DEFINE_LINK(logistic)
-DEFINE_LINK(exponential)
+DEFINE_LINK(exp)
 
 #define DEFINE_LOSS_MEAN(name) DEFINE_LOSS(name, 1)
 #define DEFINE_LOSS_SUM(name) DEFINE_LOSS(name, 0)

@@ -50,7 +50,7 @@ static ALWAYS_INLINE vf identity_link(vf z) { return z; }
 
 static ALWAYS_INLINE vf logistic_link(vf z) { return vf_logistic(z); }
 
-static ALWAYS_INLINE vf exponential_link(vf z) { return vf_exp(z); }
+static ALWAYS_INLINE vf exp_link(vf z) { return vf_exp(z); }
 
 /* ½ (y − o)² */
 static ALWAYS_INLINE vf squared_error_terms(vf z, vf y, vf *delta)

@@ -251,15 +251,17 @@ static void test_names(void)
 {
     CHECK(strcmp(fbp_activation_name(FBP_ACT_RELU), "relu") == 0, "relu");
     CHECK(strcmp(fbp_loss_name(FBP_LOSS_LOG_LOSS), "log_loss") == 0, "log_loss");
+    CHECK(strcmp(fbp_loss_link(FBP_LOSS_LOG_LOSS), "softmax") == 0, "softmax");
     CHECK(strcmp(fbp_solver_name(FBP_SOLVER_ADAM), "adam") == 0, "adam");
     CHECK(strcmp(fbp_isa_name(FBP_ISA_REF), "ref") == 0, "ref");
     for (int status = 0; status < FBP_N_STATUSES; status++)
         CHECK(fbp_status_text(status) && *fbp_status_text(status), "text of status %d", status);
     static const int out[] = {-1, 1000};
     for (int i = 0; i < 2; i++)
-        CHECK(!fbp_activation_name(out[i]) && !fbp_loss_name(out[i]) && !fbp_solver_name(out[i]) &&
-                  !fbp_isa_name(out[i]) && !fbp_status_text(out[i]) && !fbp_isa_available(out[i]) &&
-                  !fbp_solver_n_moments(out[i]) && !fbp_loss_takes_codes(out[i]),
+        CHECK(!fbp_activation_name(out[i]) && !fbp_loss_name(out[i]) && !fbp_loss_link(out[i]) &&
+                  !fbp_solver_name(out[i]) && !fbp_isa_name(out[i]) && !fbp_status_text(out[i]) &&
+                  !fbp_isa_available(out[i]) && !fbp_solver_n_moments(out[i]) &&
+                  !fbp_loss_takes_codes(out[i]),
               "id %d", out[i]);
     CHECK(fbp_solver_n_moments(FBP_SOLVER_ADAM) == 2 && fbp_solver_n_moments(FBP_SOLVER_SGD) == 1,
           "moments");
