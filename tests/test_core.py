@@ -6,7 +6,7 @@ import pytest
 from problems import ACTIVATIONS, LAYOUTS, LOSSES, SOLVERS, flat, make_problem
 
 from fastbp import _core
-from fastbp import _reference as twin
+from fastbp import _reference_net as twin
 
 #: Sizes about the kernels' tiles: one unit, one less and one more than vectors and panels.
 SHAPES = (

@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import scale
 
-from fastbp import BackpropClassifier, BackpropRegressor, _core, _reference
+from fastbp import BackpropClassifier, BackpropRegressor, _core, _reference_net
 
 PRECISIONS = _core.names()["precisions"]
 ISAS = _core.available_isas()
@@ -65,7 +65,7 @@ def test_gradient_is_as_exact_as_asked(precision: str, layout: str) -> None:
     loss, gradient = p.net(_core.Net, max_rows=45, precision=precision).loss_gradient(
         p.parameters(), p.X, p.y, sample_weight=p.sample_weight, alpha=0.1
     )
-    expected_loss, expected = p.net(_reference.Net, max_rows=45).loss_gradient(
+    expected_loss, expected = p.net(_reference_net.Net, max_rows=45).loss_gradient(
         p.parameters(), p.X, p.y, sample_weight=p.sample_weight, alpha=0.1
     )
     assert abs(loss - expected_loss) <= TOLERANCES[precision] * expected_loss

@@ -13,6 +13,7 @@ from sklearn import metrics
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from fastbp import _reference as twin
+from fastbp._reference_net import Net
 
 
 def n_outputs(loss):
@@ -67,7 +68,7 @@ def test_gradient_is_the_complex_steps(activation, loss, weighted, alpha):
     w = np.ones(len(y)) if p.sample_weight is None else p.sample_weight
     # Squared error's gradient is that of the sum over outputs, its loss their mean.
     factor = n_out if loss == "squared_error" else 1
-    net = p.net(twin.Net, max_rows=20)
+    net = p.net(Net, max_rows=20)
     _, gradient = net.loss_gradient(
         p.parameters(), p.X, p.y, sample_weight=p.sample_weight, alpha=alpha
     )
@@ -93,7 +94,7 @@ def test_gradient_is_the_complex_steps(activation, loss, weighted, alpha):
 
 def test_one_linear_layer_is_least_squares():
     p = make_problem((3, 1), n=40)
-    net = p.net(twin.Net, max_rows=40)
+    net = p.net(Net, max_rows=40)
     _, gradient = net.loss_gradient(p.parameters(), p.X, p.y)
     residual = p.X @ p.coefs[0] + p.intercepts[0] - p.y
     np.testing.assert_allclose(gradient[:3], (p.X.T @ residual).ravel() / 40, rtol=1e-13)
@@ -155,7 +156,7 @@ def test_trajectory_is_scikit_learns(task, activation, solver):
         bound = np.sqrt((2 if activation == "logistic" else 6) / (fan_in + fan_out))
         coefs.append(rng.uniform(-bound, bound, (fan_in, fan_out)))
         intercepts.append(rng.uniform(-bound, bound, fan_out))
-    net = twin.Net(units, p.activations, loss, dtype="float64", solver=solver, max_rows=32)
+    net = Net(units, p.activations, loss, dtype="float64", solver=solver, max_rows=32)
     net.set_weights(coefs, intercepts)
     curve = []
     for _ in range(5):
@@ -170,8 +171,8 @@ def test_trajectory_is_scikit_learns(task, activation, solver):
 def test_layouts_of_x_are_the_same_numbers(layout):
     p = make_problem((7, 4, 2), layout=layout)
     dense = p.X.toarray() if layout.startswith("csr") else np.ascontiguousarray(p.X)
-    expected = p.with_x(dense).net(twin.Net).predict(dense)
-    np.testing.assert_allclose(p.net(twin.Net).predict(p.X), expected, rtol=1e-13, atol=1e-14)
+    expected = p.with_x(dense).net(Net).predict(dense)
+    np.testing.assert_allclose(p.net(Net).predict(p.X), expected, rtol=1e-13, atol=1e-14)
 
 
 def test_float32_computes_in_float64_and_rounds_at_the_end():
@@ -179,7 +180,7 @@ def test_float32_computes_in_float64_and_rounds_at_the_end():
     q = make_problem((5, 4, 2), dtype="float64")
     q.coefs = [W.astype(np.float64) for W in p.coefs]
     q.intercepts = [b.astype(np.float64) for b in p.intercepts]
-    out = p.net(twin.Net).predict(p.X)
+    out = p.net(Net).predict(p.X)
     assert out.dtype == np.float32
-    exact = q.net(twin.Net).predict(p.X.astype(np.float64))
+    exact = q.net(Net).predict(p.X.astype(np.float64))
     assert np.array_equal(out, exact.astype(np.float32))

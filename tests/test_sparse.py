@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from problems import ACTIVATIONS, LOSSES, SOLVERS, flat, make_problem, messy_csr
 
 from fastbp import BackpropClassifier, BackpropRegressor, _core
-from fastbp import _reference as twin
+from fastbp import _reference_net as twin
 from fastbp._data import SparseSizes, core_rows, sparse_sizes
 
 DTYPES = ("float32", "float64")

@@ -14,7 +14,7 @@ CYTHON = sorted([*PACKAGE.glob("*.pyx"), *PACKAGE.glob("*.px[di]")])
 
 # From the bottom up. A module imports from the layers below and, but for the estimators, its own.
 LAYERS = [
-    {"_core", "_reference"},
+    {"_core", "_reference", "_reference_net"},
     {"_data", "_threads", "_weights"},
     {"_labels", "_lbfgs", "_optimizer", "_stochastic"},
     {"_base"},
