@@ -57,6 +57,14 @@ static inline double *matrix_copy(const double *values, int64_t n)
     return memcpy(matrix_new(n), values, sizeof(double) * (size_t)n);
 }
 
+static inline buffer buffer_of(int real, const double *values, int64_t n)
+{
+    buffer b = buffer_new(real, n);
+    for (int64_t i = 0; i < n; i++)
+        put(&b, i, values[i]);
+    return b;
+}
+
 /* A vector with room up to whole vectors of lanes; the padding gets `padding`. */
 static inline buffer vector_new(const fbp_kernels *k, int real, const double *values, int64_t n,
                                 double padding)
@@ -120,9 +128,7 @@ static inline packed packed_new(const fbp_kernels *k, int real, int64_t fan_in, 
 {
     packed p = {buffer_new(real, fan_in * fbp_round_up(fan_out, k->lanes)),
                 buffer_new(real, fan_out * fbp_round_up(fan_in, k->lanes))};
-    buffer plain = buffer_new(real, fan_in * fan_out);
-    for (int64_t i = 0; i < plain.n; i++)
-        put(&plain, i, coef[i]);
+    buffer plain = buffer_of(real, coef, fan_in * fan_out);
     k->pack(fan_in, fan_out, plain.data, p.w.data, p.wt.data);
     buffer_free(&plain);
     return p;

@@ -77,6 +77,16 @@ static inline void check_emulation(int n_families)
 #endif
 }
 
+static inline void every_split_family(void (*test)(const split_family *f))
+{
+    split_family families[FBP_N_ISAS * FBP_N_PRECISIONS];
+    const int n_families = split_families(families);
+    flush_subnormals();
+    for (int f = 0; f < n_families; f++)
+        test(&families[f]);
+    check_emulation(n_families);
+}
+
 /* Element (line, k) of part p of an operand with k_tiles tiles along k; left, or right in pairs. */
 static inline int64_t tile_at(int parts, int64_t k_tiles, int right, int64_t line, int64_t k, int p)
 {

@@ -188,11 +188,6 @@ static void test_family(const split_family *f)
 
 int main(void)
 {
-    split_family families[FBP_N_ISAS * FBP_N_PRECISIONS];
-    flush_subnormals();
-    const int n_families = split_families(families);
-    for (int f = 0; f < n_families; f++)
-        test_family(&families[f]);
-    check_emulation(n_families);
+    every_split_family(test_family);
     return check_done("split exactness");
 }
