@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable
 from itertools import pairwise
 from statistics import median
-from types import TracebackType
 from typing import Any
 
 from machine import Peak
@@ -65,12 +64,7 @@ class Pool:
     def __enter__(self) -> Pool:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for worker in self._workers.values():
             worker.close()
         self._forget_folder()
