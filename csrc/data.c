@@ -38,7 +38,7 @@ int fbp_rows_are_within(const fbp_matrix *x, int isa, int real, int64_t first, i
 {
     const int narrowed = x->real == FBP_F64 && real == FBP_F32;
     const double bound = narrowed ? BEYOND_FLOAT : INFINITY;
-    const size_t bytes = x->real == FBP_F32 ? sizeof(float) : sizeof(double);
+    const size_t bytes = fbp_real_bytes(x->real);
     const fbp_kernels *k = fbp_kernels_find(isa, x->real);
     const char *row = (const char *)x->data + (size_t)(first * x->ld) * bytes;
     if (x->ld == x->n_cols) return k->within(rows * x->n_cols, row, bound);

@@ -231,6 +231,11 @@ static inline int64_t fbp_max(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t fbp_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static inline int64_t fbp_round_up(int64_t a, int64_t b) { return fbp_ceil_div(a, b) * b; }
 
+static inline size_t fbp_real_bytes(int real)
+{
+    return real == FBP_F32 ? sizeof(float) : sizeof(double);
+}
+
 /* The address of element i of an array of reals of the net's type. */
 static inline void *fbp_at(const fbp_net *net, const void *base, int64_t i)
 {

@@ -170,17 +170,19 @@ int fbp_spec_splits(const fbp_spec *spec)
     return fbp_spec_is_valid(spec) && split_of(spec) != NULL;
 }
 
-/* Hand out (or, with arena->base NULL, add up) everything the net owns. */
-static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
+/* Rows that a thread carries through all layers at a time. */
+static int64_t block_rows(const fbp_net *net, const fbp_spec *spec, int64_t widest)
 {
-    int64_t widest = 1;
-    for (int l = net->sparse.used; l <= spec->n_layers; l++) /* sparse rows take no panels */
-        widest = fbp_max(widest, spec->units[l]);
     const int64_t step = net->row_step, mr = net->kernels->mr;
     const int64_t rows = BLOCK_BYTES / (widest * (int64_t)net->real_bytes) / step * step;
-    net->block = fbp_min(BLOCK_ROWS_MAX, fbp_max(fbp_max(4 * mr, step), rows));
-    if (spec->max_rows == 0 && spec->predict_rows > 0 && spec->predict_rows < net->block)
-        net->block = fbp_round_up(spec->predict_rows, step);
+    const int64_t block = fbp_min(BLOCK_ROWS_MAX, fbp_max(fbp_max(4 * mr, step), rows));
+    if (spec->max_rows == 0 && spec->predict_rows > 0 && spec->predict_rows < block)
+        return fbp_round_up(spec->predict_rows, step);
+    return block;
+}
+
+static void carve_layers(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
+{
     net->layers = fbp_arena_take(arena, net->n_layers, sizeof(fbp_layer));
     net->n_tasks = net->n_panels = 0;
     for (int l = 0; l < net->n_layers; l++) {
@@ -200,6 +202,16 @@ static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
             arena->overflow ? 0 : (int32_t)fbp_ceil_div(layer.fan_out, net->kernels->nr);
         if (arena->base) net->layers[l] = layer;
     }
+}
+
+/* Hand out (or, with arena->base NULL, add up) everything the net owns. */
+static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
+{
+    int64_t widest = 1;
+    for (int l = net->sparse.used; l <= spec->n_layers; l++) /* sparse rows take no panels */
+        widest = fbp_max(widest, spec->units[l]);
+    net->block = block_rows(net, spec, widest);
+    carve_layers(net, spec, arena);
     net->scratch = fbp_arena_take(arena, net->n_threads, sizeof(fbp_scratch));
     for (int t = 0; t < net->n_threads; t++) {
         fbp_scratch scratch = {0};
@@ -225,7 +237,7 @@ static void fill_in(fbp_net *net, const fbp_spec *spec, const fbp_kernels *kerne
     net->row_step = net->split ? fbp_max(kernels->mr, FBP_TILE) : kernels->mr;
     net->real = spec->real;
     net->isa = spec->isa;
-    net->real_bytes = spec->real == FBP_F32 ? sizeof(float) : sizeof(double);
+    net->real_bytes = fbp_real_bytes(spec->real);
     net->loss = spec->loss;
     net->solver = spec->solver;
     net->n_moments = fbp_solver_n_moments(spec->solver);

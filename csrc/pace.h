@@ -24,7 +24,7 @@ typedef struct {
     int64_t chunks_to_trial, interval; /* chunks until the next trial, between trials */
     double reference;                  /* ns per row of the best level when it was chosen */
     double cost[FBP_PACE_LEVELS];      /* ns per row, smoothed; 0 unknown */
-    int64_t chunk_rows;                /* rows that take about FBP_CHUNK_NANOSECONDS */
+    int64_t chunk_rows;                /* rows that take as long as a chunk should */
 } fbp_pace;
 
 /* Threads for the next chunk, at most limit. step_nanoseconds: what a step may take on one, for a

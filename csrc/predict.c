@@ -68,8 +68,7 @@ static void predict_body(void *context, int thread, int n_threads)
     const fbp_net *net = p->net;
     const fbp_kernels *k = net->kernels;
     const fbp_scratch *scratch = &net->scratch[thread];
-    const size_t row_bytes =
-        (size_t)net->n_out * (p->out_real == FBP_F32 ? sizeof(float) : sizeof(double));
+    const size_t row_bytes = (size_t)net->n_out * fbp_real_bytes(p->out_real);
     (void)n_threads;
     fbp_split_enter(net);
     for (;;) {

@@ -35,16 +35,12 @@ static fbp_status find_kernels(const fbp_model *model, const fbp_kernels **kerne
     return fbp_sizes_fit(&model->spec) ? FBP_OK : FBP_ENOMEM;
 }
 
-static size_t bytes_of(const fbp_spec *spec)
-{
-    return spec->real == FBP_F32 ? sizeof(float) : sizeof(double);
-}
-
 size_t fbp_predict_rows_bytes(const fbp_model *model)
 {
     const fbp_kernels *k;
     if (find_kernels(model, &k) != FBP_OK || fbp_spec_splits(&model->spec)) return 0;
-    return 2 * (size_t)scratch_ld(&model->spec, k) * (size_t)k->mr * bytes_of(&model->spec);
+    return 2 * (size_t)scratch_ld(&model->spec, k) * (size_t)k->mr *
+           fbp_real_bytes(model->spec.real);
 }
 
 static int parameters_are_finite(const fbp_model *model, const fbp_kernels *k)
@@ -69,7 +65,7 @@ fbp_status fbp_model_check(const fbp_model *model)
 static const void *row_inputs(const fbp_matrix *x, const fbp_spec *spec, const fbp_kernels *k,
                               int64_t first, int64_t rows, void *buffer, int64_t *lda)
 {
-    const size_t bytes = bytes_of(spec);
+    const size_t bytes = fbp_real_bytes(spec->real);
     if (x->real == spec->real) {
         *lda = x->ld;
         return (const char *)x->data + (size_t)(first * x->ld) * bytes;
@@ -87,7 +83,7 @@ static int forward_layer(const fbp_kernels *k, const fbp_model *model, int l, in
 {
     const fbp_spec *spec = &model->spec;
     const int64_t fan_in = spec->units[l], fan_out = spec->units[l + 1];
-    const int64_t bytes = (int64_t)bytes_of(spec);
+    const int64_t bytes = (int64_t)fbp_real_bytes(spec->real);
     const char *w = model->coefs[l];
     const void *b = model->intercepts[l];
     if (!checked && !k->within(fan_out, b, INFINITY)) return 0;
@@ -117,7 +113,7 @@ static char *forward_rows(const fbp_model *model, const fbp_kernels *k, int chec
         if (l + 1 == spec->n_layers) return z;
         for (int64_t r = 0; r < rows; r++)
             k->activate[spec->activations[l]](spec->units[l + 1],
-                                              z + (size_t)(r * ld) * bytes_of(spec));
+                                              z + (size_t)(r * ld) * fbp_real_bytes(spec->real));
     }
 }
 
@@ -125,9 +121,9 @@ static fbp_status predict_rows(const fbp_model *model, const fbp_kernels *k, con
                                int flags, char *scratch, int32_t out_real, char *out)
 {
     const fbp_spec *spec = &model->spec;
-    const size_t out_bytes = out_real == FBP_F32 ? sizeof(float) : sizeof(double);
+    const size_t out_bytes = fbp_real_bytes(out_real);
     const int64_t ld = scratch_ld(spec, k), n_out = spec->units[spec->n_layers];
-    char *const buffers[2] = {scratch, scratch + (size_t)(ld * k->mr) * bytes_of(spec)};
+    char *const buffers[2] = {scratch, scratch + (size_t)(ld * k->mr) * fbp_real_bytes(spec->real)};
     for (int64_t first = 0; first < x->n_rows; first += k->mr) {
         const int64_t rows = fbp_min(k->mr, x->n_rows - first);
         if (!fbp_rows_are_within(x, spec->isa, spec->real, first, rows)) return FBP_ENONFINITE;
@@ -135,7 +131,7 @@ static fbp_status predict_rows(const fbp_model *model, const fbp_kernels *k, con
         const void *a = row_inputs(x, spec, k, first, rows, buffers[0], &lda);
         char *z = forward_rows(model, k, first > 0, rows, a, lda, buffers, ld);
         if (!z) return FBP_ENONFINITE;
-        for (int64_t r = 0; r < rows; r++, z += (size_t)ld * bytes_of(spec)) {
+        for (int64_t r = 0; r < rows; r++, z += (size_t)ld * fbp_real_bytes(spec->real)) {
             if (!(flags & FBP_PREDICT_RAW)) k->link[spec->loss](1, n_out, z, k->nr);
             k->scatter[out_real](1, n_out, z, k->nr,
                                  out + (size_t)((first + r) * n_out) * out_bytes);

@@ -28,7 +28,6 @@ LAYERS = [
     {"internal"},
     {
         "arena",
-        "rng",
         "team",
         "phases",
         "dispatch",

@@ -65,8 +65,11 @@ static void test_specs(void)
     BAD(FBP_EINVAL, bad.loss = -1);
     BAD(FBP_EINVAL, bad.solver = FBP_N_SOLVERS);
     BAD(FBP_EINVAL, bad.real = 2);
+    BAD(FBP_EINVAL, bad.precision = FBP_N_PRECISIONS);
+    BAD(FBP_EINVAL, bad.precision = -1);
     BAD(FBP_EINVAL, bad.n_threads = 0);
     BAD(FBP_EINVAL, bad.max_rows = -1);
+    BAD(FBP_EINVAL, bad.predict_rows = -1);
     BAD(FBP_EISA, bad.isa = FBP_N_ISAS);
     BAD(FBP_EISA, bad.isa = -1);
     const int64_t most = INT64_MAX, giant[][3] = {{most, 4, 3},
