@@ -8,13 +8,6 @@
 
 #define EPOCHS 2
 
-static const fbp_step usual = {.alpha = 0.1,
-                               .learning_rate = 0.01,
-                               .momentum = 0.9,
-                               .beta_1 = 0.9,
-                               .beta_2 = 0.999,
-                               .epsilon = 1e-3};
-
 /* FNV-1a */
 static uint64_t digest_of(const void *data, size_t bytes, uint64_t digest)
 {

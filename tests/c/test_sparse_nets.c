@@ -131,12 +131,7 @@ static void test_nets(int real)
                      .real = real,
                      .weighted = i % 3 == 0,
                      .n_rows = 77,
-                     .step = {.alpha = 0.1,
-                              .learning_rate = 0.01,
-                              .momentum = 0.9,
-                              .beta_1 = 0.9,
-                              .beta_2 = 0.999,
-                              .epsilon = 1e-3}};
+                     .step = usual};
         memcpy(p.units, shapes[i % 4], sizeof p.units);
         test_net(p, 1 + 13 * i % 77);
         if (i == 0) test_refusals(p);

@@ -12,13 +12,6 @@
 
 static char label[200];
 
-static const fbp_step usual = {.alpha = 0.1,
-                               .learning_rate = 0.01,
-                               .momentum = 0.9,
-                               .beta_1 = 0.9,
-                               .beta_2 = 0.999,
-                               .epsilon = 1e-3};
-
 /* Of a product of operands rounded to 24, 16 and 8 bits, and room for a training of some steps. */
 static double tolerance_of(int precision)
 {

@@ -5,25 +5,6 @@
  */
 #include "trainer.h"
 
-static const fbp_step usual = {.alpha = 0.1,
-                               .learning_rate = 0.01,
-                               .momentum = 0.9,
-                               .beta_1 = 0.9,
-                               .beta_2 = 0.999,
-                               .epsilon = 1e-8};
-
-static problem usual_problem(int loss, int solver)
-{
-    return (problem){.n_layers = 2,
-                     .activation = FBP_ACT_TANH,
-                     .loss = loss,
-                     .solver = solver,
-                     .real = FBP_F64,
-                     .units = {20, 40, 3},
-                     .n_rows = 100,
-                     .step = usual};
-}
-
 static int stop_at(void *context) { return --*(int *)context == 0; }
 
 /* A call stopped at some poll leaves the weights of just the updates it counts. */

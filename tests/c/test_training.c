@@ -225,13 +225,6 @@ static void test_same_bits(const problem *p, int64_t batch_rows, int epochs)
     trainer_free(&t);
 }
 
-static const fbp_step usual = {.alpha = 0.1,
-                               .learning_rate = 0.01,
-                               .momentum = 0.9,
-                               .beta_1 = 0.9,
-                               .beta_2 = 0.999,
-                               .epsilon = 1e-3};
-
 /* Shapes in turn, so that every loss, activation and solver meets several. */
 static problem problem_number(int i, int real, int solver)
 {
