@@ -36,7 +36,7 @@ fbp_status fbp_check_rows(const fbp_matrix *x, int32_t real, int32_t isa, int32_
         !fbp_matrix_is_valid(x, x->n_cols))
         return FBP_EINVAL;
     if (!fbp_isa_available(isa)) return FBP_EISA;
-    const int64_t row_bytes = x->n_cols * (int64_t)(x->real == FBP_F32 ? 4 : 8);
+    const int64_t row_bytes = x->n_cols * (int64_t)fbp_real_bytes(x->real);
     const int64_t most = fbp_max(1, x->n_rows / fbp_max(1, BYTES_PER_THREAD / row_bytes));
     row_check c = {
         .x = x,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# Predict from a model's own arrays, without a Net, if all is plain.
+# Calls without a Net, for arrays that are plain: a table's check before a fit, predictions.
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 

@@ -11,7 +11,8 @@
  *
  * Four rows are summed side by side, because one row's sum would wait for its own multiply-adds, four
  * cycles each. The gradient of a strip is summed in L1, value by value, in the order of the rows: by
- * columns, each with a few values, a loop's end would be mispredicted for each row of W. A layer with one output has its own two products, as in column_tmpl.c.
+ * columns, each with a few values, a loop's end would be mispredicted for each row of W. A layer with
+ * one output has its own two products, as in column_tmpl.c.
  */
 
 #define ROWS_ABREAST 4 /* divides MR */
