@@ -3,7 +3,8 @@
  * What every C test uses: checks that count, random numbers, and buffers that show a stray access.
  *
  * A test program calls CHECK many times and ends with `return check_done(name);`, which prints
- * "name: N passed, N failed". Only the first failures are printed in words.
+ * "name: N passed, N failed". Only the first failures are printed in words. Where fewer_cases(), the
+ * longest sweeps repeat less; every family, number type and branch is still met.
  */
 #ifndef CHECK_H
 #define CHECK_H
@@ -48,6 +49,9 @@ static inline int check_done(const char *name)
     printf("%s: %lld passed, %lld failed\n", name, (long long)n_passed, (long long)n_failed);
     return n_failed > 0 || n_passed == 0;
 }
+
+/* Sanitizers and emulators cost a program ten times its time; the Makefile tells it of them. */
+static inline int fewer_cases(void) { return getenv("FBP_FEWER_CASES") != NULL; }
 
 /* A multiply-xorshift generator (splitmix64), the same numbers on every machine. */
 static uint64_t random_state = 1;

@@ -290,7 +290,7 @@ int main(int argc, char **argv)
         test_special(real);
         test_nans(real);
         test_tanh_is_odd(real);
-        test_sample(real, 100);
+        test_sample(real, fewer_cases() ? 25 : 100);
     }
     if (argc > 1 && strcmp(argv[1], "--exhaustive") == 0) test_every_float();
     return check_done("math");

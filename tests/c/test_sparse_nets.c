@@ -61,7 +61,8 @@ static void test_net(problem p, int64_t batch_rows)
     void *out[2] = {allocate(out_bytes), allocate(out_bytes)};
     fbp_progress progress[2];
     for (int isa = 0; isa < FBP_N_ISAS; isa++)
-        for (int threads = 0; fbp_isa_available(isa) && threads <= 4; threads++) {
+        for (int threads = 0; fbp_isa_available(isa) && threads <= 4;
+             threads += threads > 0 && fewer_cases() ? 2 : 1) {
             const int sparse = threads > 0;
             t.nonzeros = sparse ? s.most : 0;
             fbp_net *net = net_of(&t, isa, sparse ? threads : 2, batch_rows);

@@ -172,7 +172,7 @@ static void test_family(const split_family *f)
                                         {112, 128, 128}};
     for (int kind = 0; kind < N_KINDS; kind++) {
         pooled errors = {0, 0};
-        for (int draws = 0; draws < 4; draws++)
+        for (int draws = 0; draws < (fewer_cases() ? 2 : 4); draws++)
             for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
                 test_shape(f, (magnitude)kind, shapes[i][0], shapes[i][1], shapes[i][2], &errors);
         const double ratio = sqrt(errors.split / errors.plain);

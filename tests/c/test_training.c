@@ -245,10 +245,10 @@ static problem problem_number(int i, int real, int solver)
     return p;
 }
 
-/* One family and type against the naive trainer. */
+/* One family and type against the naive trainer; 28 problems have every shape with every activation. */
 static void test_family(int real)
 {
-    for (int i = 0; i < 84; i++) {
+    for (int i = 0; i < (fewer_cases() ? 28 : 84); i++) {
         const int solver = FBP_SOLVER_SGD + i % (FBP_N_SOLVERS - FBP_SOLVER_SGD);
         problem p = problem_number(i, real, solver);
         test_trajectory(&p, 1 + i % 29, 1 + i % 3);
