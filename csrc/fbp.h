@@ -269,6 +269,15 @@ enum { FBP_PREDICT_RAW = 1, FBP_PREDICT_STRICT = 2 };
 fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn poll,
                        void *poll_context, int32_t out_real, void *out);
 
+/** The same for some rows of x, in an order.
+ *  order    [n_order] row numbers, of any number and order; NULL: the first n_order rows
+ *  flags    FBP_PREDICT_STRICT only without an order
+ *  out      [n_order × n_out]
+ *  Threads, memory, numerics and the rest as for fbp_predict */
+fbp_status fbp_predict_order(fbp_net *net, const fbp_matrix *x, const int64_t *order,
+                             int64_t n_order, int flags, fbp_poll_fn poll, void *poll_context,
+                             int32_t out_real, void *out);
+
 /** A network that is its caller's arrays. */
 typedef struct {
     fbp_spec spec;                 /* solver, n_threads and max_rows are not looked at, but valid */

@@ -14,6 +14,8 @@
 typedef struct {
     fbp_net *net;
     const fbp_matrix *x;
+    const int64_t *order; /* or NULL */
+    int64_t n_rows;       /* to predict for */
     int flags, out_real;
     char *out;
     int64_t step;      /* rows that a thread takes at a time */
@@ -47,7 +49,7 @@ static void *forward_scratch(const fbp_net *net, const fbp_scratch *s, int64_t p
 static int64_t take_rows(prediction *p, const fbp_scratch *scratch, int64_t row, int64_t n)
 {
     const fbp_net *net = p->net;
-    if (net->sparse.used) return fbp_sparse_gather_block(net, p->x, row, n, scratch);
+    if (net->sparse.used) return fbp_sparse_gather_block(net, p->x, p->order, row, n, scratch);
     const int strict = p->flags & FBP_PREDICT_STRICT;
     const int64_t step = strict ? fbp_max(1, TAKEN_VALUES / net->n_in) : n;
     for (int64_t r = 0; r < n; r += step) {
@@ -56,7 +58,7 @@ static int64_t take_rows(prediction *p, const fbp_scratch *scratch, int64_t row,
             atomic_store(&p->stop, FBP_ENONFINITE);
             return n;
         }
-        fbp_gather_x(net, p->x, NULL, row + r, count,
+        fbp_gather_x(net, p->x, p->order, row + r, count,
                      fbp_at(net, scratch->panels[0], r * net->kernels->nr), scratch->stride);
     }
     return n;
@@ -73,8 +75,8 @@ static void predict_body(void *context, int thread, int n_threads)
     fbp_split_enter(net);
     for (;;) {
         int64_t row = atomic_fetch_add(&p->next, p->step);
-        if (row >= p->x->n_rows) break;
-        const int64_t end = fbp_min(row + p->step, p->x->n_rows);
+        if (row >= p->n_rows) break;
+        const int64_t end = fbp_min(row + p->step, p->n_rows);
         for (int64_t n; row < end; row += n) { /* sparse rows may be too full to take all at once */
             n = take_rows(p, scratch, row, end - row);
             void *z = forward_scratch(net, scratch, fbp_round_up(n, net->row_step));
@@ -94,9 +96,8 @@ static void predict_body(void *context, int thread, int n_threads)
 #define MULTIPLY_ADDS_PER_THREAD 10000000.0
 #define SHARES_PER_THREAD 4 /* so that a thread which comes late finds less left to do */
 
-static int threads_for(const fbp_net *net, const fbp_matrix *x, int64_t limit)
+static int threads_for(const fbp_net *net, const fbp_matrix *x, int64_t n_rows, int64_t limit)
 {
-    const int64_t n_rows = x->n_rows;
     double work = 0;
     if (net->sparse.used) work = fbp_sparse_mean_row(x) * (double)net->layers[0].fan_out;
     for (int l = net->sparse.used; l < net->n_layers; l++)
@@ -108,18 +109,22 @@ static int threads_for(const fbp_net *net, const fbp_matrix *x, int64_t limit)
     return (int)fbp_max(1, work < (double)limit ? (int64_t)work : limit);
 }
 
-fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn poll,
-                       void *poll_context, int32_t out_real, void *out)
+fbp_status fbp_predict_order(fbp_net *net, const fbp_matrix *x, const int64_t *order,
+                             int64_t n_order, int flags, fbp_poll_fn poll, void *poll_context,
+                             int32_t out_real, void *out)
 {
     if (!net || net->retired || !fbp_matrix_is_valid(x, net->n_in) ||
-        (out_real != FBP_F32 && out_real != FBP_F64) || (!out && x->n_rows > 0) ||
-        ((flags & FBP_PREDICT_STRICT) && x->indptr))
+        (out_real != FBP_F32 && out_real != FBP_F64) || (!out && n_order > 0) ||
+        ((flags & FBP_PREDICT_STRICT) && (x->indptr || order)))
         return FBP_EINVAL;
+    if (!fbp_order_is_valid(order, n_order, x->n_rows)) return FBP_EINVAL;
     if (net->sparse.used && !x->indptr) return FBP_EINVAL;
     if (!fbp_sparse_rows_fit(net, x)) return FBP_ENONZEROS;
     prediction p = {
         .net = net,
         .x = x,
+        .order = order,
+        .n_rows = n_order,
         .flags = flags,
         .out_real = out_real,
         .out = out,
@@ -128,12 +133,19 @@ fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn
     };
     const uint64_t fpenv = fbp_fpenv_enter();
     const int share = fbp_team_enter(net->n_threads);
-    const int n_threads = threads_for(net, x, share);
-    const int64_t even = fbp_ceil_div(x->n_rows, (int64_t)SHARES_PER_THREAD * n_threads);
+    const int n_threads = threads_for(net, x, n_order, share);
+    const int64_t even = fbp_ceil_div(n_order, (int64_t)SHARES_PER_THREAD * n_threads);
     if (n_threads > 1) /* and of full tiles */
         p.step = fbp_min(p.step, fbp_round_up(fbp_max(even, 1), net->row_step));
     fbp_team_run(n_threads, predict_body, &p);
     fbp_team_leave();
     fbp_fpenv_leave(fpenv);
     return (fbp_status)atomic_load(&p.stop);
+}
+
+fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn poll,
+                       void *poll_context, int32_t out_real, void *out)
+{
+    return fbp_predict_order(net, x, NULL, x ? x->n_rows : 0, flags, poll, poll_context, out_real,
+                             out);
 }

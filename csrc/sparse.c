@@ -153,19 +153,20 @@ void fbp_sparse_cut(fbp_net *net, int64_t rows, int thread, int n_threads)
                       &net->sparse.strips);
 }
 
-int64_t fbp_sparse_gather_block(const fbp_net *net, const fbp_matrix *x, int64_t row, int64_t n,
-                                const fbp_scratch *scratch)
+int64_t fbp_sparse_gather_block(const fbp_net *net, const fbp_matrix *x, const int64_t *order,
+                                int64_t row, int64_t n, const fbp_scratch *scratch)
 {
     const fbp_csr *out = &scratch->rows;
     int64_t at = 0, taken = 0;
     for (; taken < n; taken++) {
         out->begin[taken] = at;
-        at += row_nonzeros(x, row + taken);
+        at += row_nonzeros(x, order ? order[row + taken] : row + taken);
         if (at > block_nonzeros(net)) break;
     }
     for (int64_t r = taken; r < fbp_round_up(taken, net->kernels->mr); r++)
         out->begin[r] = out->end[r] = 0;
-    net->kernels->compact[x->real](x, NULL, row, taken, out, scratch->sums, scratch->marks);
+    net->kernels->compact[x->real](x, order ? order + row : NULL, row, taken, out, scratch->sums,
+                                   scratch->marks);
     return taken;
 }
 

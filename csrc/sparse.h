@@ -32,9 +32,10 @@ void fbp_sparse_forward_cell(fbp_net *net, fbp_cell cell);
 /* This thread's share of the chunk's strips, from its rows. */
 void fbp_sparse_cut(fbp_net *net, int64_t rows, int thread, int n_threads);
 
-/* Prediction: as many of n rows of x as the scratch holds, at least one; how many. */
-int64_t fbp_sparse_gather_block(const fbp_net *net, const fbp_matrix *x, int64_t row, int64_t n,
-                                const fbp_scratch *scratch);
+/* Prediction: as many of n rows of x, in an order or as they are, as the scratch holds, at least one;
+ * how many. */
+int64_t fbp_sparse_gather_block(const fbp_net *net, const fbp_matrix *x, const int64_t *order,
+                                int64_t row, int64_t n, const fbp_scratch *scratch);
 /* The first layer, for those rows, into the second of the thread's buffers. */
 void fbp_sparse_forward_scratch(const fbp_net *net, const fbp_scratch *scratch, int64_t rows);
 

@@ -26,6 +26,7 @@ from . import _core
 from ._data import (
     NON_FINITE,
     Samples,
+    SomeSamples,
     check_sample_weight,
     core_blocks,
     core_rows,
@@ -252,7 +253,7 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
         """Return y as the core takes it, and the number of outputs; set ``_core_loss``."""
 
     @abstractmethod
-    def _make_scorer(self, validation: Samples) -> Callable[[Array], float]:
+    def _make_scorer(self, validation: SomeSamples) -> Callable[[Array], float]:
         """Return a function from predictions for the validation samples to their score."""
 
     def _labels_to_stratify(self, y: Array) -> Array | None:

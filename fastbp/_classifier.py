@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 
 from ._base import BaseBackprop
-from ._data import Samples
+from ._data import SomeSamples
 from ._labels import encode_indicators, settle_classes
 
 if TYPE_CHECKING:
@@ -399,7 +399,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
             return np.zeros(len(outputs), dtype=np.int64)
         return (outputs[:, 0] > 0.5).astype(np.int64)
 
-    def _make_scorer(self, validation: Samples) -> Callable[[Array], float]:
+    def _make_scorer(self, validation: SomeSamples) -> Callable[[Array], float]:
         """Return the accuracy on the validation samples; of whole rows of labels if multilabel."""
         y = validation.y if validation.y.ndim == 1 or self._multilabel else validation.y[:, 0]
         weight = validation.sample_weight

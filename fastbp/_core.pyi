@@ -84,6 +84,7 @@ class Net:
         self,
         X: Any,
         *,
+        order: NDArray[np.int64] | None = None,
         raw: bool = False,
         dtype: str | None = None,
         poll: Callable[[], bool] | None = None,

@@ -227,7 +227,7 @@ cdef class Net:
         return {"solver": _NAMES["solvers"][self.solver], "step_count": count, "moments": moments}
 
     def dismantle(self, bint with_weights=True):
-        """Return weights (or None) and solver state; their memory replaces the net's, which ends."""
+        """Return weights (or None) and solver state; the net is given back meanwhile, and ends."""
         self._begin()  # for good
         try:
             _check(fbp_net_retire(self.net))
@@ -318,23 +318,32 @@ cdef class Net:
             raise InterruptedError("The gradient was stopped by poll.")
         return loss, gradient
 
-    def predict(self, X, *, bint raw=False, dtype=None, poll=None):
-        """Return predictions [n × n_out] after the loss's link, or z before it (raw)."""
+    def predict(self, X, *, order=None, bint raw=False, dtype=None, poll=None):
+        """Return predictions [n × n_out] after the loss's link, or z before it (raw).
+
+        They are for the rows named by order, or all.
+        """
         cdef fbp_status status
         cdef fbp_matrix x = _matrix(X, self.units[0], self.sparse)
         out_dtype = self.dtype if dtype is None else np.dtype(dtype)
         cdef int32_t real = _real(out_dtype.name)
-        out = np.empty((x.n_rows, self.units[-1]), out_dtype)
+        cdef const int64_t *rows = NULL
+        cdef int64_t n_rows = x.n_rows
+        if order is not None:
+            n_rows = len(order)
+            rows = <const int64_t *>_borrow(order, np.int64, (n_rows,), "order")
+        out = np.empty((n_rows, self.units[-1]), out_dtype)
         cdef void *data = cnp.PyArray_DATA(<cnp.ndarray>out)
         cdef int flags = FBP_PREDICT_RAW if raw else 0
         asked = _Poll(poll)
         self._begin()
         try:
             with nogil:
-                status = fbp_predict(self.net, &x, flags, _ask, <void *>asked, real, data)
+                status = fbp_predict_order(self.net, &x, rows, n_rows, flags, _ask,
+                                           <void *>asked, real, data)
         finally:
             self.busy = False
-        _finish(status, asked, "X")
+        _finish(status, asked, "X or order")
         if status == FBP_ESTOPPED:
             raise InterruptedError("The prediction was stopped by poll.")
         return out

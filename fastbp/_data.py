@@ -21,7 +21,6 @@ Array = NDArray[Any]
 
 BLOCK_BYTES = 1 << 18  # of the copy, so that a block of it stays in a core's L2 cache
 COPIED_BYTES = 1 << 23  # of rows at a time, to predict from what the core cannot read in place
-VALIDATION_BYTES = 1 << 21  # of rows at a time, to score on some rows of X
 
 #: CSR rows are made dense from this share of stored values on, and below this number of columns:
 #: there that takes less time (benchmarks/NOTES.md). The bits are the same.
@@ -38,7 +37,7 @@ NON_FINITE = (
 class Samples(NamedTuple):
     """What the core trains on."""
 
-    X: Any  # [n × n_features], rows as the core reads them, or CSR; of taken samples, SomeRows
+    X: Any  # [n × n_features], rows as the core reads them, or CSR
     y: Array  # [n] int32 class codes, or [n × n_outputs] values in the compute type
     sample_weight: Array | None  # [n] in the compute type
 
@@ -46,30 +45,19 @@ class Samples(NamedTuple):
     def n_rows(self) -> int:
         return int(self.X.shape[0])
 
-    def take(self, rows: NDArray[np.int64]) -> Samples:
-        """Return some of them: copies of y and weights, and rows of X to be copied in blocks."""
+    def take(self, rows: NDArray[np.int64]) -> SomeSamples:
+        """Return some of them."""
         weight = None if self.sample_weight is None else self.sample_weight[rows]
-        return Samples(SomeRows(self.X, rows), self.y[rows], weight)
+        return SomeSamples(self.X, rows, self.y[rows], weight)
 
 
-class SomeRows:
-    """Some rows of X, of which iteration yields copies, block after block.
+class SomeSamples(NamedTuple):
+    """Some of the samples; of X, which may be large, there is no copy."""
 
-    What fits in one block is copied only once. More would be a second X.
-    """
-
-    def __init__(self, X: Any, rows: NDArray[np.int64]) -> None:
-        self.shape = (len(rows), X.shape[1])
-        n_bytes = X.data.nbytes + X.indices.nbytes if sp.issparse(X) else X.nbytes
-        n_block = max(1, VALIDATION_BYTES * X.shape[0] // max(1, n_bytes))
-        self._X = X
-        self._blocks = [rows[i : i + n_block] for i in range(0, len(rows), n_block)]
-        self._copies = [X[rows]] if len(self._blocks) == 1 else None
-
-    def __iter__(self) -> Iterator[Any]:
-        if self._copies is not None:
-            return iter(self._copies)
-        return (self._X[rows] for rows in self._blocks)
+    X: Any  # of all samples
+    rows: NDArray[np.int64]  # which of them
+    y: Array  # [len(rows)] or [len(rows) × n_outputs]
+    sample_weight: Array | None  # [len(rows)]
 
 
 class SparseSizes(NamedTuple):

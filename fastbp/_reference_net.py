@@ -214,15 +214,21 @@ class Net:
         self,
         X: Any,
         *,
+        order: NDArray[np.int64] | None = None,
         raw: bool = False,
         dtype: str | None = None,
         poll: Callable[[], bool] | None = None,
     ) -> Array:
-        """Return the predictions [n × n_out]; with ``raw``, z before the link."""
+        """Return the predictions [n × n_out] for the rows named by order, or all.
+
+        With ``raw``, they are z before the link.
+        """
         _check_x(X, self.units[0], self.sparse)
         out_dtype = _check_real(self.dtype if dtype is None else dtype)
         if poll is not None and poll():
             raise InterruptedError("The prediction was stopped by poll.")
+        if order is not None:
+            X = X[order]
         if X.shape[0] == 0:
             return np.empty((0, self.units[-1]), dtype=out_dtype)
         _, z = forward(X.astype(np.float64), self.weights, self.biases, self.activations)

@@ -16,7 +16,7 @@ from sklearn.utils.metaestimators import available_if
 
 from . import _core
 from ._base import BaseBackprop
-from ._data import Samples, to_compute_type
+from ._data import SomeSamples, to_compute_type
 
 if TYPE_CHECKING:
     from typing import Self
@@ -324,7 +324,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
             raise ValueError("Some values of y are negative, but loss='poisson' requires y >= 0.")
         return targets, targets.shape[1]
 
-    def _make_scorer(self, validation: Samples) -> Callable[[Array], float]:
+    def _make_scorer(self, validation: SomeSamples) -> Callable[[Array], float]:
         """Return R² on the validation samples, averaged over the outputs.
 
         As in scikit-learn, an output that is constant scores 1 if predicted exactly, otherwise 0;

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from ._data import NON_FINITE, Samples, refuse_zero_weights
+from ._data import NON_FINITE, Samples, SomeSamples, refuse_zero_weights
 from ._optimizer import SMALLEST_ADAPTIVE_RATE, Optimizer
 from ._weights import Weights
 
@@ -94,7 +94,7 @@ def fit_stochastic(
 
 def split_rows(
     model: BaseBackprop, samples: Samples, random_state: np.random.RandomState
-) -> tuple[Order, Samples]:
+) -> tuple[Order, SomeSamples]:
     """Set rows aside for early stopping: the order of those to train on, and the others.
 
     The same random numbers are drawn as for splitting X and y themselves.
@@ -164,15 +164,11 @@ class Run:
             best=Best(math.inf if best_loss is None else best_loss),
         )
 
-    def watch_score(self, validation: Samples, weights: Weights) -> None:
+    def watch_score(self, validation: SomeSamples, weights: Weights) -> None:
         """Let the score on a validation set, instead of the loss, decide when to stop."""
         score, net = self.model._make_scorer(validation), self.net
-
-        def validation_score() -> float:
-            blocks = [net.predict(x) for x in validation.X]
-            return score(blocks[0] if len(blocks) == 1 else np.concatenate(blocks))
-
-        self.validation_score = validation_score
+        X, rows = validation.X, validation.rows
+        self.validation_score = lambda: score(net.predict(X, order=rows))
         best, no_improvement = Best(-math.inf), 0
         best_score = getattr(self.model, "best_validation_score_", None)
         if best_score is not None:

@@ -189,6 +189,21 @@ static void test_other_calls(void)
     CHECK(fbp_predict(net, &data.x, 0, NULL, NULL, FBP_F64, NULL) == FBP_EINVAL, "no out");
     CHECK(fbp_predict(predictor, &data.x, 0, NULL, NULL, FBP_F64, out) == FBP_OK && out[299] != 0,
           "predict");
+    const int64_t below[] = {0, -1}, beyond[] = {0, data.x.n_rows}, last[] = {data.x.n_rows - 1};
+    CHECK(fbp_predict_order(predictor, &data.x, below, 2, 0, NULL, NULL, FBP_F64, out) ==
+              FBP_EINVAL,
+          "a row below the first");
+    CHECK(fbp_predict_order(predictor, &data.x, beyond, 2, 0, NULL, NULL, FBP_F64, out) ==
+              FBP_EINVAL,
+          "a row beyond the last");
+    CHECK(fbp_predict_order(predictor, &data.x, NULL, data.x.n_rows + 1, 0, NULL, NULL, FBP_F64,
+                            out) == FBP_EINVAL,
+          "more rows than there are");
+    CHECK(fbp_predict_order(predictor, &data.x, last, 1, FBP_PREDICT_STRICT, NULL, NULL, FBP_F64,
+                            out) == FBP_EINVAL,
+          "strict in an order");
+    CHECK(fbp_predict_order(predictor, &data.x, last, 1, 0, NULL, NULL, FBP_F64, out) == FBP_OK,
+          "the last row");
     fbp_net_destroy(net), fbp_net_destroy(smaller), fbp_net_destroy(adam),
         fbp_net_destroy(predictor);
     free(grad);

@@ -73,6 +73,7 @@ static void test_net(problem p, int64_t batch_rows)
                       "train");
             CHECK(fbp_predict(net, &data->x, 0, NULL, NULL, p.real, out[sparse]) == FBP_OK,
                   "predict");
+            check_order(&p, net, &data->x, out[sparse]);
             net_parameters(&p, net, weights[sparse]);
             fbp_net_destroy(net);
             if (!sparse) continue;

@@ -184,6 +184,7 @@ static void test_prediction(const problem *p)
         CHECK(memcmp(alone, together + (size_t)r * row_bytes, row_bytes) == 0,
               "%s: row %lld alone differs", label, (long long)r);
     }
+    check_order(p, net, &data.x, together);
     fbp_net_destroy(net);
     free(together), free(alone), free(expected);
     samples_free(&s);

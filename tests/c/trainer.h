@@ -283,4 +283,23 @@ static inline void trainer_flatten(const problem *p, double *const *w, double *c
             *out++ = b[l][j];
 }
 
+/* Rows in an order, some of them twice: the bits of the same rows of a whole prediction. */
+static inline void check_order(const problem *p, fbp_net *net, const fbp_matrix *x,
+                               const void *whole)
+{
+    const size_t row_bytes = (size_t)p->units[p->n_layers] * real_bytes(p->real);
+    const int64_t n = p->n_rows + 3;
+    int64_t *order = allocate(sizeof(int64_t) * (size_t)n);
+    char *out = allocate((size_t)n * row_bytes);
+    for (int64_t i = 0; i < n; i++)
+        order[i] = random_below(p->n_rows);
+    CHECK(fbp_predict_order(net, x, order, n, 0, NULL, NULL, p->real, out) == FBP_OK,
+          "predict in an order");
+    for (int64_t i = 0; i < n; i++)
+        CHECK(memcmp(out + (size_t)i * row_bytes,
+                     (const char *)whole + (size_t)order[i] * row_bytes, row_bytes) == 0,
+              "row %lld in an order differs", (long long)order[i]);
+    free(order), free(out);
+}
+
 #endif
