@@ -272,8 +272,12 @@ fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn
 /** The same for some rows of x, in an order.
  *  order    [n_order] row numbers, of any number and order; NULL: the first n_order rows
  *  flags    FBP_PREDICT_STRICT only without an order
- *  out      [n_order × n_out]
- *  Threads, memory, numerics and the rest as for fbp_predict */
+ *  out      [n_order × n_out], row-major, contiguous
+ *  x, poll, poll_context, out_real  as for fbp_predict
+ *  Threads  one team of at most spec.n_threads; one caller at a time per net
+ *  Memory   none allocated
+ *  Numerics the bits of fbp_predict
+ *  Returns  as fbp_predict; FBP_EINVAL for an order of rows that x does not have, too */
 fbp_status fbp_predict_order(fbp_net *net, const fbp_matrix *x, const int64_t *order,
                              int64_t n_order, int flags, fbp_poll_fn poll, void *poll_context,
                              int32_t out_real, void *out);

@@ -328,7 +328,7 @@ def test_both_parts_of_a_split_need_weight() -> None:
     model = BackpropRegressor(validation_fraction=0.2)
     samples = Samples(X, y[:, None], np.ones(len(y)))
     train_rows, validation = split_rows(model, samples, np.random.RandomState(0))
-    assert (len(train_rows), validation.n_rows) == (40, 10)
+    assert (len(train_rows), len(validation.rows)) == (40, 10)
     weight = np.zeros(len(y))
     weight[train_rows] = 1
     for heavy, where in ((weight, "of the validation set"), (1 - weight, "outside the validation")):
