@@ -12,6 +12,7 @@
 #endif
 
 #define ALIGNMENT ((size_t)64)
+#define LARGE_BYTES ((size_t)4 * 1024 * 1024)
 
 /* A vector read may start at the last element: the slack keeps it inside the block. */
 #define SLACK ALIGNMENT
@@ -33,11 +34,27 @@ void *fbp_arena_take(fbp_arena *arena, int64_t count, size_t bytes)
     return piece;
 }
 
+/* Ask for huge pages, where there are such: a net of 100 MB is first touched in a few dozen faults
+ * instead of 25,000, each of which takes microseconds in a virtual machine. */
+static void advise_large(char *block, size_t size)
+{
+#ifdef MADV_HUGEPAGE
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t first = ((uintptr_t)block + page - 1) / page * page;
+    if (size >= LARGE_BYTES)
+        (void)madvise((void *)first, (uintptr_t)block + size - first, MADV_HUGEPAGE);
+#else
+    (void)block, (void)size;
+#endif
+}
+
 int fbp_arena_allocate(fbp_arena *arena, void **owner)
 {
     if (arena->overflow) return 0;
-    char *block = calloc(arena->used + ALIGNMENT, 1);
+    const size_t size = arena->used + ALIGNMENT;
+    char *block = calloc(size, 1);
     if (!block) return 0;
+    advise_large(block, size);
     *owner = block;
     arena->base = block + (ALIGNMENT - (uintptr_t)block % ALIGNMENT) % ALIGNMENT;
     arena->used = 0;
