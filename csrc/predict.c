@@ -113,7 +113,7 @@ fbp_status fbp_predict_order(fbp_net *net, const fbp_matrix *x, const int64_t *o
                              int64_t n_order, int flags, fbp_poll_fn poll, void *poll_context,
                              int32_t out_real, void *out)
 {
-    if (!net || net->retired || !fbp_matrix_is_valid(x, net->n_in) ||
+    if (!net || net->retired || !x || !fbp_matrix_is_valid(x, net->n_in) ||
         (out_real != FBP_F32 && out_real != FBP_F64) || (!out && n_order > 0) ||
         ((flags & FBP_PREDICT_STRICT) && (x->indptr || order)))
         return FBP_EINVAL;
