@@ -23,6 +23,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _core
+from ._conflicts import refuse_conflicts
 from ._data import (
     NON_FINITE,
     Samples,
@@ -77,7 +78,7 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
         "random_state": ["random_state"],
         "tol": [Interval(Real, 0, None, closed="left")],
         "verbose": ["verbose"],
-        "warm_start": ["boolean"],
+        "warm_start": ["boolean", StrOptions({"optimizer"})],
         "momentum": [Interval(Real, 0, 1, closed="both")],
         "nesterovs_momentum": ["boolean"],
         "early_stopping": ["boolean"],
@@ -110,7 +111,7 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
     random_state: Any
     tol: float
     verbose: bool | int
-    warm_start: bool
+    warm_start: bool | str
     momentum: float
     nesterovs_momentum: bool
     early_stopping: bool
@@ -203,6 +204,7 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
         hidden_units = check_hidden_layer_sizes(self.hidden_layer_sizes)
         fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         dtype = self._compute_type()
+        refuse_conflicts(self, dtype)
 
         refuse_masked_arrays(X=X, y=y, sample_weight=sample_weight)
         # One reading of X by all threads; only what it refuses is looked at for what to say.
@@ -222,7 +224,8 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
             y = column_or_1d(y, warn=True)
         targets, n_outputs = self._encode_targets(y, dtype, incremental, classes)
         self.out_activation_ = _core.loss_link(self._core_loss)
-        weight = check_sample_weight(sample_weight, X, dtype)
+        factors = self._weight_factors(y, incremental)
+        weight = check_sample_weight(sample_weight, X, dtype, factors)
         samples = Samples(X if checked else core_rows(X, dtype, NON_FINITE), targets, weight)
 
         units = [self.n_features_in_, *hidden_units, n_outputs]
@@ -255,6 +258,10 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
     @abstractmethod
     def _make_scorer(self, validation: SomeSamples) -> Callable[[Array], float]:
         """Return a function from predictions for the validation samples to their score."""
+
+    def _weight_factors(self, y: Any, incremental: bool) -> Array | None:
+        """Return what the samples' weights are multiplied by, if by anything."""
+        return None
 
     def _labels_to_stratify(self, y: Array) -> Array | None:
         """Return the labels whose shares an early-stopping split keeps, if it keeps any."""

@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 
 from ._base import BaseBackprop
+from ._class_weight import class_factors
 from ._data import SomeSamples
 from ._labels import encode_indicators, settle_classes
 
@@ -65,8 +67,10 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         largest gradient component at which to stop.
     verbose : bool or int, default=False
         Whether to print the loss of every epoch.
-    warm_start : bool, default=False
-        Whether ``fit`` goes on from the weights of the last ``fit``, with a new solver.
+    warm_start : bool or 'optimizer', default=False
+        Whether ``fit`` goes on from the weights of the last ``fit``, with a new solver. With
+        'optimizer' the solver goes on too, as in ``partial_fit``: with its moments, step count and
+        learning rate, and the parameters that it was made with. Not for 'lbfgs'.
     momentum : float, default=0.9
         Momentum of 'sgd', between 0 and 1.
     nesterovs_momentum : bool, default=True
@@ -95,11 +99,16 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         else stay float32. 'highest' is float32's own accuracy, 'high' about 16 bits of mantissa,
         'medium' bfloat16's 8. On a CPU with AMX, products become sums of 6, 3 or 1 bfloat16
         products, the fewer the faster. On one from AMD with AVX-512 BF16, 'medium' uses that.
-        Elsewhere, and in float64, all three are the same.
+        Elsewhere all three are the same. In float64 only 'highest' is accepted.
     n_jobs : int or None, default=None
-        The most threads to use. None means all that CPU affinity, container limits,
-        ``OMP_NUM_THREADS``, threadpoolctl and joblib leave; -1 the same, -2 all but one. The
-        results do not depend on it.
+        The most threads to use. None, which is not 1 here, means all that CPU affinity, container
+        limits, ``OMP_NUM_THREADS``, threadpoolctl and joblib leave, so that nothing is slower
+        inside ``GridSearchCV(n_jobs=...)``; -1 the same, -2 all but one. The results do not depend
+        on it.
+    class_weight : dict, 'balanced' or None, default=None
+        Factors of the samples' weights: a dict from class labels to numbers, at least 0; 'balanced'
+        is ``n_samples / (n_classes * np.bincount(y))``. Set aside for early stopping, samples keep
+        theirs. Not for multilabel targets; ``partial_fit`` takes no 'balanced'.
 
     Attributes
     ----------
@@ -184,6 +193,11 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
 
     __module__ = "fastbp"
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseBackprop._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
     classes_: Array
     _multilabel: bool
     _sparse_labels: bool
@@ -204,7 +218,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         random_state: Any = None,
         tol: float = 1e-4,
         verbose: bool | int = False,
-        warm_start: bool = False,
+        warm_start: bool | str = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
         early_stopping: bool = False,
@@ -217,6 +231,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         dtype: str = "auto",
         matmul_precision: str = "highest",
         n_jobs: int | None = None,
+        class_weight: dict[Any, float] | str | None = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -244,6 +259,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         self.dtype = dtype
         self.matmul_precision = matmul_precision
         self.n_jobs = n_jobs
+        self.class_weight = class_weight
 
     @available_if(lambda self: self._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -388,6 +404,9 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
             return codes.astype(np.int32), len(self.classes_)
         self._core_loss = "binary_log_loss"
         return codes.reshape(-1, 1).astype(dtype), 1
+
+    def _weight_factors(self, y: Any, incremental: bool) -> Array | None:
+        return class_factors(self, y, incremental)
 
     def _codes(self, outputs: Array) -> Array:
         """Return the predicted places in ``classes_``; for multilabel targets 0 and 1."""

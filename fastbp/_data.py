@@ -178,13 +178,17 @@ def to_compute_type(array: Array, dtype: str, name: str) -> Array:
     return np.ascontiguousarray(array, dtype)
 
 
-def check_sample_weight(sample_weight: Any, X: Any, dtype: str) -> Array | None:
-    """Return validated sample weights in the compute type."""
-    if sample_weight is None:
+def check_sample_weight(
+    sample_weight: Any, X: Any, dtype: str, factors: Array | None = None
+) -> Array | None:
+    """Return validated sample weights, times factors, in the compute type."""
+    if sample_weight is None and factors is None:
         return None
     weight = _check_sample_weight(sample_weight, X)
     if (weight < 0).any():
         raise ValueError("Negative values in data passed to `sample_weight`.")
+    if factors is not None:
+        weight = weight * factors
     weight = to_compute_type(weight, dtype, "sample_weight")
     refuse_zero_weights(weight)
     return weight

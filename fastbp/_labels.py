@@ -38,7 +38,7 @@ def settle_classes(
             f"y has {y.shape[1]} columns of labels, but there are {len(model.classes_)} classes."
         )
     if incremental or not begins:
-        _check_labels(unique_labels(y), model.classes_, model.warm_start)
+        _check_labels(unique_labels(y), model.classes_, bool(model.warm_start))
 
 
 def _check_labels(labels: Array, classes: Array, all_needed: bool) -> None:

@@ -57,6 +57,19 @@ class Optimizer:
         )
 
     @classmethod
+    def to_begin_with(cls, model: BaseBackprop, incremental: bool) -> Optimizer:
+        """Return the estimator's own, if this call goes on with it, otherwise a new one."""
+        own: Optimizer | None = getattr(model, "_optimizer", None)
+        if own is None or not (incremental or model.warm_start == "optimizer"):
+            return cls.from_parameters(model)
+        if not incremental and (own.solver == "adam") != (model.solver == "adam"):
+            raise ValueError(
+                f"warm_start='optimizer' cannot go on with solver={model.solver!r}: the last fit "
+                "was another solver's. Set solver back, or warm_start=True to begin with a new one."
+            )
+        return own
+
+    @classmethod
     def from_state(cls, state: dict[str, Any]) -> Optimizer:
         """Undo `to_state`."""
         moments = [Weights(list(coefs), list(biases)) for coefs, biases in state["moments"]]

@@ -72,8 +72,10 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         largest gradient component at which to stop.
     verbose : bool or int, default=False
         Whether to print the loss of every epoch.
-    warm_start : bool, default=False
-        Whether ``fit`` goes on from the weights of the last ``fit``, with a new solver.
+    warm_start : bool or 'optimizer', default=False
+        Whether ``fit`` goes on from the weights of the last ``fit``, with a new solver. With
+        'optimizer' the solver goes on too, as in ``partial_fit``: with its moments, step count and
+        learning rate, and the parameters that it was made with. Not for 'lbfgs'.
     momentum : float, default=0.9
         Momentum of 'sgd', between 0 and 1.
     nesterovs_momentum : bool, default=True
@@ -102,11 +104,12 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         else stay float32. 'highest' is float32's own accuracy, 'high' about 16 bits of mantissa,
         'medium' bfloat16's 8. On a CPU with AMX, products become sums of 6, 3 or 1 bfloat16
         products, the fewer the faster. On one from AMD with AVX-512 BF16, 'medium' uses that.
-        Elsewhere, and in float64, all three are the same.
+        Elsewhere all three are the same. In float64 only 'highest' is accepted.
     n_jobs : int or None, default=None
-        The most threads to use. None means all that CPU affinity, container limits,
-        ``OMP_NUM_THREADS``, threadpoolctl and joblib leave; -1 the same, -2 all but one. The
-        results do not depend on it.
+        The most threads to use. None, which is not 1 here, means all that CPU affinity, container
+        limits, ``OMP_NUM_THREADS``, threadpoolctl and joblib leave, so that nothing is slower
+        inside ``GridSearchCV(n_jobs=...)``; -1 the same, -2 all but one. The results do not depend
+        on it.
 
     Attributes
     ----------
@@ -210,7 +213,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         random_state: Any = None,
         tol: float = 1e-4,
         verbose: bool | int = False,
-        warm_start: bool = False,
+        warm_start: bool | str = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
         early_stopping: bool = False,

@@ -70,10 +70,7 @@ def fit_stochastic(
 
     The weights to begin with are taken over, and cleared once the core has its own.
     """
-    if incremental and hasattr(model, "_optimizer"):
-        optimizer = model._optimizer
-    else:
-        optimizer = Optimizer.from_parameters(model)
+    optimizer = Optimizer.to_begin_with(model, incremental)
     if incremental and model.early_stopping:
         raise ValueError("partial_fit does not support early_stopping=True")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ BAD_PARAMETERS: dict[str, list[Any]] = {
     "tol": [-1],
     "momentum": [-0.1, 1.1],
     "nesterovs_momentum": ["no"],
+    "warm_start": ["solver", 2],
     "early_stopping": ["no"],
     "validation_fraction": [-0.1, 1],
     "beta_1": [1, -0.1],
@@ -43,13 +45,19 @@ BAD_PARAMETERS: dict[str, list[Any]] = {
     "matmul_precision": ["low", "HIGH", None, 3],
     "n_jobs": [0, 1.5, "all"],
 }
+CLASSIFIER_ONLY = {"class_weight": ["even", [1, 2], 1.0]}
 
 
-@pytest.mark.parametrize("estimator", [BackpropClassifier, BackpropRegressor])
-@pytest.mark.parametrize("name", BAD_PARAMETERS)
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [
+        *product([BackpropClassifier, BackpropRegressor], BAD_PARAMETERS),
+        *product([BackpropClassifier], CLASSIFIER_ONLY),
+    ],
+)
 def test_bad_parameters_raise(estimator: type, name: str) -> None:
     X, _ = draw(10)
-    for value in BAD_PARAMETERS[name]:
+    for value in (BAD_PARAMETERS | CLASSIFIER_ONLY)[name]:
         with pytest.raises((ValueError, MemoryError)) as error:
             estimator(**{name: value}).fit(X, np.arange(10) % 2)
         if name != "random_state":
@@ -65,6 +73,7 @@ def test_parameters_are_those_of_scikit_learn(ours: type, theirs: type) -> None:
     other = inspect.signature(theirs).parameters
     assert [*mine][: len(other)] == [*other]
     own = ["dtype", "matmul_precision", "n_jobs"]
+    own += ["class_weight"] if ours is BackpropClassifier else []
     assert {name: p.default for name, p in mine.items() if name not in own} == {
         name: p.default for name, p in other.items()
     }
