@@ -230,11 +230,11 @@ def test_the_extension_exports_its_initialisation_only() -> None:
 
 @by_name(COMPILED)
 def test_visible_symbols_start_with_fbp(path: Path, tmp_path: Path) -> None:
-    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
-    assert shutil.which(compiler), "the compiler that built the extension"
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
+    assert shutil.which(compiler[0]), "the compiler that built the extension"
     made = tmp_path / "made.o"
     flags = ["-std=gnu11", "-O0", "-fno-math-errno", "-fopenmp", f"-I{CSRC}"]
-    subprocess.run([compiler, *flags, "-c", str(path), "-o", str(made)], check=True)
+    subprocess.run([*compiler, *flags, "-c", str(path), "-o", str(made)], check=True)
     assert all(name.startswith("fbp_") for name in global_symbols(made, "--extern-only"))
 
 
