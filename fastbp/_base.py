@@ -23,6 +23,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _core
+from ._callbacks import CallbackSupportMixin, Tasks, begin_tasks, with_callbacks
 from ._conflicts import refuse_conflicts
 from ._data import (
     NON_FINITE,
@@ -61,7 +62,7 @@ PRIVATE_FITTED_ATTRIBUTES = frozenset(
 )
 
 
-class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
+class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     """Multilayer perceptron trained by backpropagation; base of the two estimators."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -146,6 +147,7 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
     _no_improvement_count: int
     _optimizer: Optimizer
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on X and y, from new weights unless ``warm_start=True``.
@@ -185,13 +187,22 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
         incremental: bool = False,
         classes: Any = None,
     ) -> Self:
+        tasks = Tasks() if incremental else begin_tasks(self, X, y, sample_weight)
         draft = self._snapshot()
-        draft._learn(X, y, sample_weight, incremental, classes)
-        learnt = {name: value for name, value in vars(draft).items() if _is_fitted_attribute(name)}
+        draft._learn(X, y, sample_weight, incremental, classes, tasks)
+        self._replace_fitted_attributes(draft._fitted_attributes())
+        tasks.end()
+        return self
+
+    def _fitted_attributes(self) -> dict[str, Any]:
+        present = vars(self).copy()
+        return {name: value for name, value in present.items() if _is_fitted_attribute(name)}
+
+    def _replace_fitted_attributes(self, attributes: dict[str, Any]) -> None:
+        """Hold these and no others, by one assignment; what is not fitted stays."""
         present = vars(self).copy()
         others = {name: value for name, value in present.items() if not _is_fitted_attribute(name)}
-        self.__dict__ = others | learnt
-        return self
+        self.__dict__ = others | attributes
 
     def _snapshot(self) -> Self:
         """Return a shallow copy: what is assigned to it does not show here, and vice versa."""
@@ -199,7 +210,9 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
         copy.__dict__.update(vars(self))
         return copy
 
-    def _learn(self, X: Any, y: Any, sample_weight: Any, incremental: bool, classes: Any) -> None:
+    def _learn(
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool, classes: Any, tasks: Tasks
+    ) -> None:
         """Fit in place; for a draft."""
         hidden_units = check_hidden_layer_sizes(self.hidden_layer_sizes)
         fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
@@ -241,9 +254,9 @@ class BaseBackprop(BaseEstimator, metaclass=ABCMeta):
 
         if self.solver == "lbfgs":
             self._forget_solver()
-            weights = fit_lbfgs(self, samples, weights)
+            weights = fit_lbfgs(self, samples, weights, tasks)
         else:
-            weights = fit_stochastic(self, samples, weights, random_state, incremental)
+            weights = fit_stochastic(self, samples, weights, random_state, incremental, tasks)
         restored = getattr(self, "best_n_iter_", None) is not None
         if not weights.are_finite() or not (restored or math.isfinite(self.loss_)):
             raise ValueError(NON_FINITE)

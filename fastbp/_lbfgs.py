@@ -11,6 +11,7 @@ import scipy.optimize
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from ._callbacks import STOPPED, Tasks
 from ._data import Samples
 from ._threads import one_blas_thread
 from ._weights import Weights, pack, unpack
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
     from ._base import BaseBackprop
 
 
-class _Iterate:
-    """The last whole iteration, to fall back on when the user interrupts."""
+class _Iterations:
+    """The iterations: what the last whole one left, for interrupts and callbacks."""
 
-    def __init__(self, verbose: bool) -> None:
-        self.verbose = verbose
+    def __init__(self, model: BaseBackprop, tasks: Tasks, weights: Weights) -> None:
+        self.model = model
+        self.tasks = tasks
+        self.units, self.dtype = weights.units, weights.dtype
+        self.n_evaluations = 0
+        self.begun = self.stopped = False
         self.evaluated_loss = np.nan
         self.state: tuple[int, float, NDArray[np.float64]] | None = None
 
@@ -31,20 +36,55 @@ class _Iterate:
     def n_iter(self) -> int:
         return 0 if self.state is None else self.state[0]
 
+    def before_evaluation(self) -> None:
+        """Begin an iteration with its line search; the loss at the start belongs to none."""
+        if self.n_evaluations > 0 and not self.begun:
+            self.tasks.begin_epoch()
+            self.begun = True
+        self.n_evaluations += 1
+
     def __call__(self, parameters: NDArray[np.float64]) -> None:
-        """Take note of an iteration; its line search ended with the evaluation just done."""
+        """End an iteration; its line search ended with the evaluation just done."""
         self.state = self.n_iter + 1, self.evaluated_loss, parameters
-        if self.verbose:
+        if self.model.verbose:
             print(f"Iteration {self.n_iter}, loss = {self.evaluated_loss:.8f}")
+        try:
+            self.stopped = self.tasks.end_epoch(self._attributes_if_ended)
+        except StopIteration as error:  # to SciPy, a wish to stop
+            raise RuntimeError("A callback raised StopIteration.") from error
+        self.begun = False
+        if self.stopped:
+            if self.model.verbose:
+                print(STOPPED)
+            raise StopIteration
+
+    def finish(
+        self,
+        model: BaseBackprop,
+        outcome: tuple[int, float, NDArray[np.float64]],
+        interrupted: bool,
+    ) -> Weights:
+        """Set the solver's fitted attributes; return the weights."""
+        model.n_iter_, model.loss_, parameters = outcome
+        model.interrupted_ = interrupted
+        return unpack(parameters.astype(self.dtype), self.units)
+
+    def _attributes_if_ended(self) -> dict[str, Any]:
+        """Return what the estimator would hold if the training ended here."""
+        assert self.state is not None
+        model = self.model._snapshot()
+        model.coefs_, model.intercepts_ = self.finish(model, self.state, False)
+        return model._fitted_attributes()
 
 
-def fit_lbfgs(model: BaseBackprop, samples: Samples, weights: Weights) -> Weights:
+def fit_lbfgs(model: BaseBackprop, samples: Samples, weights: Weights, tasks: Tasks) -> Weights:
     """Minimise the loss from the given weights on; set ``loss_``, ``n_iter_``, ``interrupted_``."""
     net = model._make_net(weights, samples.X, max_rows=samples.n_rows)
     dtype = np.dtype(weights.dtype)
-    iterate = _Iterate(bool(model.verbose))
+    iterations = _Iterations(model, tasks, weights)
 
     def loss_gradient(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        iterations.before_evaluation()
         loss, gradient = net.loss_gradient(
             np.ascontiguousarray(parameters, dtype),
             samples.X,
@@ -52,7 +92,7 @@ def fit_lbfgs(model: BaseBackprop, samples: Samples, weights: Weights) -> Weight
             sample_weight=samples.sample_weight,
             alpha=model.alpha,
         )
-        iterate.evaluated_loss = loss
+        iterations.evaluated_loss = loss
         return loss, gradient.astype(np.float64, copy=False)
 
     try:
@@ -62,19 +102,17 @@ def fit_lbfgs(model: BaseBackprop, samples: Samples, weights: Weights) -> Weight
                 pack(weights).astype(np.float64),
                 method="L-BFGS-B",
                 jac=True,
-                callback=iterate,
+                callback=iterations,
                 options={"maxfun": model.max_fun, "maxiter": model.max_iter, "gtol": model.tol},
             )
     except KeyboardInterrupt:
-        if iterate.state is None:
+        if iterations.state is None:
             raise
         warnings.warn("Training interrupted by user.", stacklevel=2)
-        model.n_iter_, model.loss_, parameters = iterate.state
-        model.interrupted_ = True
-    else:
-        model.n_iter_, model.loss_, parameters = _outcome(result, model.max_iter)
-        model.interrupted_ = False
-    return unpack(parameters.astype(dtype), weights.units)
+        return iterations.finish(model, iterations.state, True)
+    if iterations.stopped and iterations.state is not None:
+        return iterations.finish(model, iterations.state, False)
+    return iterations.finish(model, _outcome(result, model.max_iter), False)
 
 
 def _outcome(result: Any, max_iter: int) -> tuple[int, float, NDArray[np.float64]]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
+from ._callbacks import STOPPED, Tasks
 from ._data import NON_FINITE, Samples, SomeSamples, refuse_zero_weights
 from ._optimizer import SMALLEST_ADAPTIVE_RATE, Optimizer
 from ._weights import Weights
@@ -65,6 +66,7 @@ def fit_stochastic(
     weights: Weights,
     random_state: np.random.RandomState,
     incremental: bool,
+    tasks: Tasks,
 ) -> Weights:
     """Train for one call of ``fit`` or ``partial_fit``; set the solver's fitted attributes.
 
@@ -82,7 +84,7 @@ def fit_stochastic(
 
     net = model._make_net(weights, samples.X, solver=optimizer.solver, max_rows=batch_rows)
     optimizer.restore(net, weights.dtype)
-    run = Run(model, net, optimizer, samples, order, batch_rows, random_state)
+    run = Run(model, net, optimizer, samples, order, batch_rows, random_state, tasks)
     if validation is not None:
         run.watch_score(validation, Weights(list(weights.coefs), list(weights.intercepts)))
     weights.clear()
@@ -138,6 +140,7 @@ class Run:
         order: Order | None,
         batch_rows: int,
         random_state: np.random.RandomState,
+        tasks: Tasks,
     ) -> None:
         self.model = model
         self.net = net
@@ -147,6 +150,7 @@ class Run:
         self.n_rows = samples.n_rows if order is None else len(order)
         self.batch_rows = batch_rows
         self.random_state = random_state
+        self.tasks = tasks
         self.rows_trained = 0
         self.losses: list[float] = []  # of this call; what lies beyond standing.n_iter is void
         self.scores: list[float] = []
@@ -180,7 +184,9 @@ class Run:
         interrupted = False
         try:
             while not self.standing.stopped and self.standing.n_iter < max_iter:
+                self.tasks.begin_epoch()
                 self._run_epoch()
+                self._end_task()
         except KeyboardInterrupt:
             if self.standing.n_iter == 0 or self._lacks_score():
                 raise
@@ -192,7 +198,7 @@ class Run:
             self._warn_unless_converged()
         best = self.standing.best.weights
         last, solver_state = self.net.dismantle(with_weights=best is None)
-        self._set_fitted_attributes(interrupted, solver_state)
+        self._set_fitted_attributes(self.model, interrupted, solver_state)
         return best or Weights(*last)
 
     def _run_epoch(self) -> None:
@@ -213,6 +219,20 @@ class Run:
         finally:
             self.rows_trained += net.progress.n_rows
         self._end_epoch(net.progress.loss_sum / self.n_rows)
+
+    def _end_task(self) -> None:
+        if self.standing.diverged and self._lacks_score():
+            return  # an error follows: there is no estimator to show
+        if self.tasks.end_epoch(self._attributes_if_ended):
+            self._say(STOPPED)
+            self.standing = self.standing._replace(stopped=True)
+
+    def _attributes_if_ended(self) -> dict[str, Any]:
+        """Return what the estimator would hold if the training ended here."""
+        model = self.model._snapshot()
+        self._set_fitted_attributes(model, False, self.net.get_solver_state())
+        model.coefs_, model.intercepts_ = self.standing.best.weights or self._weights()
+        return model._fitted_attributes()
 
     def _next_order(self) -> Order | None:
         """Return the rows in the order of the next epoch; None means storage order."""
@@ -300,8 +320,10 @@ class Run:
                 stacklevel=2,
             )
 
-    def _set_fitted_attributes(self, interrupted: bool, solver_state: dict[str, Any]) -> None:
-        model, standing = self.model, self.standing
+    def _set_fitted_attributes(
+        self, model: BaseBackprop, interrupted: bool, solver_state: dict[str, Any]
+    ) -> None:
+        standing = self.standing
         losses = self.losses[: standing.n_iter]
         model.loss_ = losses[-1]
         model.loss_curve_ = [*getattr(model, "loss_curve_", []), *losses]

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""scikit-learn's callbacks: an experimental API, ``sklearn.callback``, there from 1.9 on.
+
+A fit shows its callbacks a tree of tasks: a root, and a leaf for every epoch or L-BFGS iteration.
+Where the API is missing, there is no ``set_callbacks``, and a fit has nothing to show.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import with_callbacks as _with_teardown
+except ImportError:  # scikit-learn 1.8 and older
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Nothing: this scikit-learn has no callbacks."""
+
+    def _with_teardown(fit: Any) -> Any:
+        return fit
+
+
+if TYPE_CHECKING:
+    from ._base import BaseBackprop
+
+Fit = TypeVar("Fit", bound=Callable[..., Any])
+
+#: A verbose fit's last line, where a callback ended it.
+STOPPED = "A callback stopped the training."
+
+
+def with_callbacks(fit: Fit) -> Fit:
+    """Decorate ``fit``, so that callbacks are torn down, and one that fails changes nothing.
+
+    The last hooks run when the estimator has what the fit found; it is then given back what it had.
+    """
+    managed = _with_teardown(fit)
+
+    @functools.wraps(fit)
+    def fit_or_restore(estimator: BaseBackprop, *args: Any, **kwargs: Any) -> Any:
+        before = estimator._fitted_attributes()
+        try:
+            return managed(estimator, *args, **kwargs)
+        except BaseException:
+            estimator._replace_fitted_attributes(before)
+            raise
+
+    return fit_or_restore  # type: ignore[return-value]
+
+
+class Tasks:
+    """The tasks of a fit that nobody watches."""
+
+    def begin_epoch(self) -> None:
+        """Begin an epoch, or an iteration."""
+
+    def end_epoch(self, attributes: Callable[[], dict[str, Any]]) -> bool:
+        """End it; tell whether a callback wants the training to end with it.
+
+        ``attributes`` gives what the estimator would hold after a training that ended here; it is
+        asked only if a callback wants to see that estimator. No array may be shared.
+        """
+        return False
+
+    def end(self) -> None:
+        """End the fit, the estimator being fitted."""
+
+
+class WatchedTasks(Tasks):
+    """The tasks of a fit that has callbacks: the user's own X, y and weights go with each."""
+
+    def __init__(self, estimator: BaseBackprop, root: Any, X: Any, y: Any, weight: Any) -> None:
+        metadata = None if weight is None else {"sample_weight": weight}
+        self.root = root
+        self.epoch: Any = None
+        self.shown = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        root.call_on_fit_task_begin(**self.shown)
+
+    def begin_epoch(self) -> None:
+        self.epoch = self.root.subcontext(task_name="epoch")
+        self.epoch.call_on_fit_task_begin(**self.shown)
+
+    def end_epoch(self, attributes: Callable[[], dict[str, Any]]) -> bool:
+        def reconstruction_attributes() -> dict[str, Any]:
+            # They are set on a copy of the estimator: what an earlier fit left there is hidden.
+            earlier = dict.fromkeys(self.shown["estimator"]._fitted_attributes())
+            return earlier | {name: _copy(value) for name, value in attributes().items()}
+
+        return self.epoch.call_on_fit_task_end(
+            **self.shown, reconstruction_attributes=reconstruction_attributes
+        )
+
+    def end(self) -> None:
+        self.root.call_on_fit_task_end(**self.shown, reconstruction_attributes={})
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def begin_tasks(estimator: BaseBackprop, X: Any, y: Any, sample_weight: Any) -> Tasks:
+    """Begin a fit. Without callbacks its epochs are no tasks, so that they cost nothing."""
+    if not hasattr(estimator, "_init_callback_context"):
+        return Tasks()
+    root = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+    if not getattr(estimator, "_skl_callbacks", None):
+        return Tasks()
+    return WatchedTasks(estimator, root, X, y, sample_weight)
