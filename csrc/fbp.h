@@ -282,6 +282,21 @@ fbp_status fbp_predict_order(fbp_net *net, const fbp_matrix *x, const int64_t *o
                              int64_t n_order, int flags, fbp_poll_fn poll, void *poll_context,
                              int32_t out_real, void *out);
 
+/** The loss of some rows, in an order: each row's own, not weighted and without the penalty.
+ *  net      any that was made with max_rows ≥ 1, whatever its solver; its weights stay
+ *  data     the samples; weights are not looked at
+ *  order    [n_order] row numbers, of any number and order; NULL: the first n_order rows
+ *  poll, poll_context  as in fbp_step
+ *  row_loss  out: [n_order]
+ *  Threads  one team of at most spec.n_threads; one caller at a time per net
+ *  Memory   none allocated
+ *  Numerics the bits of a row's loss in training, which depend neither on the other rows nor on the
+ *           number of threads
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_ENONZEROS | FBP_ESTOPPED (row_loss is then partly written) */
+fbp_status fbp_predict_loss(fbp_net *net, const fbp_data *data, const int64_t *order,
+                            int64_t n_order, fbp_poll_fn poll, void *poll_context,
+                            double *row_loss);
+
 /** A network that is its caller's arrays. */
 typedef struct {
     fbp_spec spec;                 /* solver, n_threads and max_rows are not looked at, but valid */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Prediction: blocks of rows carried through all layers in a thread's own two buffers, in turn, taken
- * by whichever thread is free. Each row takes part in full tiles padded with zeros, so its bits do not
- * depend on its neighbours.
+ * Prediction, and the loss of rows: blocks of rows carried through all layers in a thread's own two
+ * buffers, in turn, taken by whichever thread is free. Each row takes part in full tiles padded with
+ * zeros, so its bits do not depend on its neighbours.
  */
 #include "data.h"
 #include "sparse.h"
@@ -18,6 +18,8 @@ typedef struct {
     int64_t n_rows;       /* to predict for */
     int flags, out_real;
     char *out;
+    const fbp_data *data; /* for losses: x and y; else NULL */
+    double *row_loss;
     int64_t step;      /* rows that a thread takes at a time */
     atomic_llong next; /* the first row that no thread has taken */
     fbp_poller poller;
@@ -64,13 +66,26 @@ static int64_t take_rows(prediction *p, const fbp_scratch *scratch, int64_t row,
     return n;
 }
 
+/* What z of n rows from `row` on is wanted for: predictions, or the rows' losses. */
+static void finish_rows(const prediction *p, fbp_scratch *scratch, int64_t row, int64_t n, void *z)
+{
+    const fbp_net *net = p->net;
+    const fbp_kernels *k = net->kernels;
+    if (p->row_loss) {
+        fbp_gather_y(net, p->data, p->order, row, n, scratch);
+        k->loss[net->loss](n, net->n_out, z, scratch->stride, scratch->y, NULL, p->row_loss + row);
+        return;
+    }
+    const size_t row_bytes = (size_t)net->n_out * fbp_real_bytes(p->out_real);
+    if (!(p->flags & FBP_PREDICT_RAW)) k->link[net->loss](n, net->n_out, z, scratch->stride);
+    k->scatter[p->out_real](n, net->n_out, z, scratch->stride, p->out + (size_t)row * row_bytes);
+}
+
 static void predict_body(void *context, int thread, int n_threads)
 {
     prediction *p = context;
     const fbp_net *net = p->net;
-    const fbp_kernels *k = net->kernels;
-    const fbp_scratch *scratch = &net->scratch[thread];
-    const size_t row_bytes = (size_t)net->n_out * fbp_real_bytes(p->out_real);
+    fbp_scratch *scratch = &net->scratch[thread];
     (void)n_threads;
     fbp_split_enter(net);
     for (;;) {
@@ -80,10 +95,7 @@ static void predict_body(void *context, int thread, int n_threads)
         for (int64_t n; row < end; row += n) { /* sparse rows may be too full to take all at once */
             n = take_rows(p, scratch, row, end - row);
             void *z = forward_scratch(net, scratch, fbp_round_up(n, net->row_step));
-            if (!(p->flags & FBP_PREDICT_RAW))
-                k->link[net->loss](n, net->n_out, z, scratch->stride);
-            k->scatter[p->out_real](n, net->n_out, z, scratch->stride,
-                                    p->out + (size_t)row * row_bytes);
+            finish_rows(p, scratch, row, n, z);
         }
         if (thread == 0 && fbp_poll_due(&p->poller)) atomic_store(&p->stop, FBP_ESTOPPED);
         if (atomic_load_explicit(&p->stop, memory_order_relaxed)) break;
@@ -109,6 +121,25 @@ static int threads_for(const fbp_net *net, const fbp_matrix *x, int64_t n_rows, 
     return (int)fbp_max(1, work < (double)limit ? (int64_t)work : limit);
 }
 
+/* The call's team, and its floating-point environment. */
+static fbp_status run(prediction *p, fbp_poll_fn poll, void *poll_context)
+{
+    const fbp_net *net = p->net;
+    if (!fbp_sparse_rows_fit(net, p->x)) return FBP_ENONZEROS;
+    p->poller = fbp_poller_start(poll, poll_context);
+    p->step = net->block;
+    const uint64_t fpenv = fbp_fpenv_enter();
+    const int share = fbp_team_enter(net->n_threads);
+    const int n_threads = threads_for(net, p->x, p->n_rows, share);
+    const int64_t even = fbp_ceil_div(p->n_rows, (int64_t)SHARES_PER_THREAD * n_threads);
+    if (n_threads > 1) /* and of full tiles */
+        p->step = fbp_min(p->step, fbp_round_up(fbp_max(even, 1), net->row_step));
+    fbp_team_run(n_threads, predict_body, p);
+    fbp_team_leave();
+    fbp_fpenv_leave(fpenv);
+    return (fbp_status)atomic_load(&p->stop);
+}
+
 fbp_status fbp_predict_order(fbp_net *net, const fbp_matrix *x, const int64_t *order,
                              int64_t n_order, int flags, fbp_poll_fn poll, void *poll_context,
                              int32_t out_real, void *out)
@@ -119,7 +150,6 @@ fbp_status fbp_predict_order(fbp_net *net, const fbp_matrix *x, const int64_t *o
         return FBP_EINVAL;
     if (!fbp_order_is_valid(order, n_order, x->n_rows)) return FBP_EINVAL;
     if (net->sparse.used && !x->indptr) return FBP_EINVAL;
-    if (!fbp_sparse_rows_fit(net, x)) return FBP_ENONZEROS;
     prediction p = {
         .net = net,
         .x = x,
@@ -128,19 +158,8 @@ fbp_status fbp_predict_order(fbp_net *net, const fbp_matrix *x, const int64_t *o
         .flags = flags,
         .out_real = out_real,
         .out = out,
-        .step = net->block,
-        .poller = fbp_poller_start(poll, poll_context),
     };
-    const uint64_t fpenv = fbp_fpenv_enter();
-    const int share = fbp_team_enter(net->n_threads);
-    const int n_threads = threads_for(net, x, n_order, share);
-    const int64_t even = fbp_ceil_div(n_order, (int64_t)SHARES_PER_THREAD * n_threads);
-    if (n_threads > 1) /* and of full tiles */
-        p.step = fbp_min(p.step, fbp_round_up(fbp_max(even, 1), net->row_step));
-    fbp_team_run(n_threads, predict_body, &p);
-    fbp_team_leave();
-    fbp_fpenv_leave(fpenv);
-    return (fbp_status)atomic_load(&p.stop);
+    return run(&p, poll, poll_context);
 }
 
 fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn poll,
@@ -148,4 +167,23 @@ fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn
 {
     return fbp_predict_order(net, x, NULL, x ? x->n_rows : 0, flags, poll, poll_context, out_real,
                              out);
+}
+
+fbp_status fbp_predict_loss(fbp_net *net, const fbp_data *data, const int64_t *order,
+                            int64_t n_order, fbp_poll_fn poll, void *poll_context, double *row_loss)
+{
+    if (!net || net->retired || net->max_rows < 1 || !data || !row_loss) return FBP_EINVAL;
+    fbp_data unweighted = *data;
+    unweighted.weights = NULL;
+    if (!fbp_data_is_valid(net, &unweighted) || !fbp_order_is_valid(order, n_order, data->x.n_rows))
+        return FBP_EINVAL;
+    prediction p = {
+        .net = net,
+        .x = &unweighted.x,
+        .order = order,
+        .n_rows = n_order,
+        .data = &unweighted,
+        .row_loss = row_loss,
+    };
+    return run(&p, poll, poll_context);
 }

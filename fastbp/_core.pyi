@@ -89,6 +89,15 @@ class Net:
         dtype: str | None = None,
         poll: Callable[[], bool] | None = None,
     ) -> NDArray[Any]: ...
+    #: The loss of each row, not weighted and without the penalty; for nets with max_rows >= 1.
+    def row_losses(
+        self,
+        X: Any,
+        y: NDArray[Any],
+        *,
+        order: NDArray[np.int64] | None = None,
+        poll: Callable[[], bool] | None = None,
+    ) -> NDArray[np.float64]: ...
 
 def are_within(X: Any, dtype: str, n_threads: int) -> bool: ...
 def predict_plain(

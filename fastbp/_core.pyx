@@ -348,5 +348,31 @@ cdef class Net:
             raise InterruptedError("The prediction was stopped by poll.")
         return out
 
+    def row_losses(self, X, y, *, order=None, poll=None):
+        """Return the loss [n] of each row named by order, or of all, not weighted, no penalty."""
+        cdef fbp_data data
+        cdef fbp_status status
+        cdef const int64_t *rows = NULL
+        if self.max_rows < 1:
+            raise ValueError("The net was made to predict only (max_rows=0).")
+        self._borrow_data(&data, X, y, None)
+        cdef int64_t n_rows = data.x.n_rows
+        if order is not None:
+            n_rows = len(order)
+            rows = <const int64_t *>_borrow(order, np.int64, (n_rows,), "order")
+        losses = np.empty(n_rows, np.float64)
+        cdef double *out = <double *>cnp.PyArray_DATA(<cnp.ndarray>losses)
+        asked = _Poll(poll)
+        self._begin()
+        try:
+            with nogil:
+                status = fbp_predict_loss(self.net, &data, rows, n_rows, _ask, <void *>asked, out)
+        finally:
+            self.busy = False
+        _finish(status, asked, "X, y or order")
+        if status == FBP_ESTOPPED:
+            raise InterruptedError("The losses were stopped by poll.")
+        return losses
+
 
 include "_predict.pxi"

@@ -71,6 +71,9 @@ cdef extern from "fbp.h" nogil:
     fbp_status fbp_predict_order(fbp_net *net, const fbp_matrix *x, const int64_t *order,
                                  int64_t n_order, int flags, fbp_poll_fn poll, void *poll_context,
                                  int32_t out_real, void *out)
+    fbp_status fbp_predict_loss(fbp_net *net, const fbp_data *data, const int64_t *order,
+                                int64_t n_order, fbp_poll_fn poll, void *poll_context,
+                                double *row_loss)
     fbp_status fbp_model_check(const fbp_model *model)
     int fbp_spec_splits(const fbp_spec *spec)
     fbp_status fbp_check_rows(const fbp_matrix *x, int32_t real, int32_t isa,

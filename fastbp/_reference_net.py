@@ -235,14 +235,41 @@ class Net:
         link, _ = LOSSES[self.loss]
         return (z if raw else link(z)).astype(out_dtype)
 
+    def row_losses(
+        self,
+        X: Any,
+        y: Array,
+        *,
+        order: NDArray[np.int64] | None = None,
+        poll: Callable[[], bool] | None = None,
+    ) -> Array:
+        """Return the loss of each row named by order, or of all, not weighted, no penalty."""
+        if self.max_rows < 1:
+            raise ValueError("the net was made to predict only (max_rows=0)")
+        self._check_data(X, y, None)
+        if poll is not None and poll():
+            raise InterruptedError("The losses were stopped by poll.")
+        if order is not None:
+            X, y = X[order], y[order]
+        if len(y) == 0:
+            return np.empty(0)
+        _, z = forward(X.astype(np.float64), self.weights, self.biases, self.activations)
+        link, row_losses = LOSSES[self.loss]
+        losses: Array = row_losses(self._targets(y), link(z))
+        return losses
+
+    def _targets(self, y: Array) -> Array:
+        """Return y [B × O] as the losses take it."""
+        if self.loss == "log_loss":
+            y = np.eye(self.units[-1])[y]  # class codes [B] → one-hot rows [B × O]
+        return y.astype(np.float64)
+
     def _step(
         self, X: Any, y: Array, sample_weight: Array | None, alpha: float
     ) -> tuple[float, tuple[list[Array], list[Array]]]:
         """Forward, loss, delta, backward for one batch; returns loss and gradient."""
         X = X.astype(np.float64)
-        if self.loss == "log_loss":
-            y = np.eye(self.units[-1])[y]  # class codes [B] → one-hot rows [B × O]
-        y = y.astype(np.float64)
+        y = self._targets(y)
         w = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
 
         inputs, z = forward(X, self.weights, self.biases, self.activations)

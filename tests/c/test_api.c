@@ -204,6 +204,22 @@ static void test_other_calls(void)
           "strict in an order");
     CHECK(fbp_predict_order(predictor, &data.x, last, 1, 0, NULL, NULL, FBP_F64, out) == FBP_OK,
           "the last row");
+    fbp_data other = data;
+    CHECK(fbp_predict_loss(NULL, &data, NULL, 100, NULL, NULL, out) == FBP_EINVAL, "no net");
+    CHECK(fbp_predict_loss(net, NULL, NULL, 100, NULL, NULL, out) == FBP_EINVAL, "no data");
+    CHECK(fbp_predict_loss(net, &data, NULL, 100, NULL, NULL, NULL) == FBP_EINVAL, "no losses");
+    CHECK(fbp_predict_loss(predictor, &data, NULL, 1, NULL, NULL, out) == FBP_EINVAL, "no batches");
+    CHECK(fbp_predict_loss(net, &data, NULL, 101, NULL, NULL, out) == FBP_EINVAL,
+          "more losses than rows");
+    CHECK(fbp_predict_loss(net, &data, beyond, 2, NULL, NULL, out) == FBP_EINVAL, "unknown row");
+    other.y = NULL;
+    CHECK(fbp_predict_loss(net, &other, NULL, 100, NULL, NULL, out) == FBP_EINVAL, "no y");
+    other = data, other.x = narrow;
+    CHECK(fbp_predict_loss(net, &other, NULL, 100, NULL, NULL, out) == FBP_EINVAL, "narrow x");
+    out[1] = 7;
+    CHECK(fbp_predict_loss(adam, &data, last, 1, NULL, NULL, out) == FBP_OK && out[0] > 0 &&
+              out[1] == 7,
+          "the last row's loss");
     fbp_net_destroy(net), fbp_net_destroy(smaller), fbp_net_destroy(adam),
         fbp_net_destroy(predictor);
     free(grad);

@@ -59,6 +59,7 @@ static void test_net(problem p, int64_t batch_rows)
                  out_bytes = (size_t)n_out * real_bytes(p.real);
     void *weights[2] = {allocate(bytes), allocate(bytes)};
     void *out[2] = {allocate(out_bytes), allocate(out_bytes)};
+    double *losses[2] = {new_doubles(p.n_rows), new_doubles(p.n_rows)};
     fbp_progress progress[2];
     for (int isa = 0; isa < FBP_N_ISAS; isa++)
         for (int threads = 0; fbp_isa_available(isa) && threads <= 4;
@@ -74,16 +75,20 @@ static void test_net(problem p, int64_t batch_rows)
             CHECK(fbp_predict(net, &data->x, 0, NULL, NULL, p.real, out[sparse]) == FBP_OK,
                   "predict");
             check_order(&p, net, &data->x, out[sparse]);
+            CHECK(fbp_predict_loss(net, data, NULL, p.n_rows, NULL, NULL, losses[sparse]) == FBP_OK,
+                  "losses");
             net_parameters(&p, net, weights[sparse]);
             fbp_net_destroy(net);
             if (!sparse) continue;
             CHECK(memcmp(weights[0], weights[1], bytes) == 0 &&
                       memcmp(out[0], out[1], out_bytes) == 0 &&
+                      memcmp(losses[0], losses[1], sizeof(double) * (size_t)p.n_rows) == 0 &&
                       memcmp(&progress[0], &progress[1], sizeof progress[0]) == 0,
                   "%s %s, %d layers, %d threads: not the bits of dense X", fbp_isa_name(isa),
                   real_name(p.real), p.n_layers, threads);
         }
-    free(weights[0]), free(weights[1]), free(out[0]), free(out[1]);
+    free(weights[0]), free(weights[1]), free(out[0]), free(out[1]), free(losses[0]);
+    free(losses[1]);
     sparse_samples_free(&s);
     trainer_free(&t);
 }
@@ -102,6 +107,7 @@ static void test_refusals(problem p)
     net_parameters(&p, net, before);
     CHECK(fbp_train(net, &s.data, NULL, 10, 10, &p.step, &progress) == FBP_EINVAL, "dense X");
     CHECK(fbp_predict(net, &s.data.x, 0, NULL, NULL, FBP_F64, out) == FBP_EINVAL, "dense X");
+    CHECK(fbp_predict_loss(net, &s.data, NULL, 10, NULL, NULL, out) == FBP_EINVAL, "dense X");
     fbp_net_destroy(net);
 
     t.nonzeros = s.most - 1; /* per row, and that times the rows in a batch */
@@ -111,6 +117,7 @@ static void test_refusals(problem p)
         fullest++;
     CHECK(fbp_train(net, &s.csr, &fullest, 1, 1, &p.step, &progress) == FBP_ENONZEROS, "batch");
     CHECK(fbp_predict(net, &s.csr.x, 0, NULL, NULL, FBP_F64, out) == FBP_ENONZEROS, "row");
+    CHECK(fbp_predict_loss(net, &s.csr, NULL, 10, NULL, NULL, out) == FBP_ENONZEROS, "row");
     net_parameters(&p, net, after);
     CHECK(memcmp(before, after, bytes) == 0, "weights unchanged");
     s.indices[s.indptr[1]] = p.units[0];

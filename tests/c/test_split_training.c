@@ -122,6 +122,7 @@ static void test_gradient(const problem *p, int isa)
     double *expected = new_doubles(n), loss = NAN;
     fbp_net *net = net_of(&t, isa, 2, p->n_rows);
     CHECK(fbp_loss_gradient(net, &data, &p->step, &loss, gradient) == FBP_OK, "%s", label);
+    check_row_losses(p, net, &data);
     trainer_batch(&t, &s, NULL, p->n_rows);
     trainer_flatten(p, t.gw, t.gb, expected);
     const double difference = relative_difference(gradient, expected, n);

@@ -56,6 +56,9 @@ static void test_stop_of_others(void)
     CHECK(fbp_predict(net, &data.x, 0, stop_at, &polls, FBP_F64, out) == FBP_ESTOPPED,
           "predict stops");
     polls = 2;
+    CHECK(fbp_predict_loss(net, &data, NULL, p.n_rows, stop_at, &polls, out) == FBP_ESTOPPED,
+          "losses stop");
+    polls = 2;
     fbp_step step = usual;
     step.poll = stop_at, step.poll_context = &polls;
     CHECK(fbp_loss_gradient(net, &data, &step, &loss, grad) == FBP_ESTOPPED, "gradient stops");
@@ -133,9 +136,11 @@ static void test_floating_point_environment(void)
             set_mode(modes[i]);
             const fbp_status trained = fbp_train(net, &data, NULL, 100, 32, &usual, &progress);
             const fbp_status predicted = fbp_predict(net, &data.x, 0, NULL, NULL, FBP_F64, out);
+            const fbp_status asked = fbp_predict_loss(net, &data, NULL, 100, NULL, NULL, out);
             const uint64_t left = get_mode();
             set_mode(caller);
-            CHECK(trained == FBP_OK && predicted == FBP_OK, "mode %llx", shown(modes[i]));
+            CHECK(trained == FBP_OK && predicted == FBP_OK && asked == FBP_OK, "mode %llx",
+                  shown(modes[i]));
             CHECK(left == modes[i], "mode %llx became %llx", shown(modes[i]), shown(left));
             net_parameters(&p, net, i + threads == 1 ? first : weights);
             if (i + threads == 1) memcpy(weights, first, bytes);

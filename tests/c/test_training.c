@@ -127,6 +127,7 @@ static void test_gradient(const problem *p)
     fbp_net *net = net_of(&t, tested, 2, p->n_rows);
     CHECK(fbp_loss_gradient(net, &data, &p->step, &loss, gradient) == FBP_OK, "%s: gradient",
           label);
+    check_row_losses(p, net, &data);
     const double expected_loss = trainer_batch(&t, &s, NULL, p->n_rows);
     trainer_flatten(p, t.gw, t.gb, expected);
     const double difference = relative_difference(p->real, gradient, expected, n);

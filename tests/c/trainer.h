@@ -302,4 +302,32 @@ static inline void check_order(const problem *p, fbp_net *net, const fbp_matrix 
     free(order), free(out);
 }
 
+/* Losses of rows, all and in an order: those that a step without penalty adds up, bit for bit. The net's
+ * solver is the gradient. */
+static inline void check_row_losses(const problem *p, fbp_net *net, const fbp_data *data)
+{
+    const int64_t n = p->n_rows, n_order = n + 3;
+    int64_t *order = allocate(sizeof(int64_t) * (size_t)n_order);
+    double *rows = new_doubles(n), *ordered = new_doubles(n_order), loss = NAN, sum = 0;
+    void *unused = allocate((size_t)n_parameters(p) * real_bytes(p->real));
+    fbp_data unweighted = *data;
+    fbp_step step = p->step;
+    unweighted.weights = NULL, step.alpha = 0;
+    for (int64_t i = 0; i < n_order; i++)
+        order[i] = (7 * i + 3) % n;
+    CHECK(fbp_loss_gradient(net, &unweighted, &step, &loss, unused) == FBP_OK, "gradient");
+    CHECK(fbp_predict_loss(net, data, NULL, n, NULL, NULL, rows) == FBP_OK, "losses of all rows");
+    CHECK(fbp_predict_loss(net, data, order, n_order, NULL, NULL, ordered) == FBP_OK,
+          "losses in an order");
+    for (int64_t i = 0; i < n; i++)
+        sum += rows[i];
+    const double mean = sum / (double)n * (double)n / (double)n; /* as a step and a call make it */
+    CHECK(same_bits(mean, loss), "rows' losses make %.17g, the step's is %.17g", mean, loss);
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < n_order; i++)
+        wrong += !same_bits(ordered[i], rows[order[i]]);
+    CHECK(wrong == 0, "%lld rows' losses differ in an order", (long long)wrong);
+    free(order), free(rows), free(ordered), free(unused);
+}
+
 #endif
