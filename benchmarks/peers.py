@@ -67,22 +67,22 @@ def all_sides(
     """Return the contestants, and lines about those left out.
 
     The first is the reference, the last is fastbp's default. Families pinned are those among
-    `families` that PyTorch can be held to. In a quick run JAX compiles the form with the penalty's
-    loss alone, and is timed in it.
+    `families` that PyTorch can be held to. A quick run has float32 and float64 only, and JAX
+    compiles the form with the penalty's loss alone, and is timed in it.
     """
     pinned = [family for family in HELD if family in families] if held else []
     sides, left_out = [*_sklearn()], []
     if find_spec("torch") is None:
         left_out.append("PyTorch is not installed")
     else:
-        sides += _torch(compiled, pinned)
+        sides += _torch(compiled, pinned, lower=not quick)
         if not compiled:
             left_out.append("compiled PyTorch: compiling takes minutes, so not in a quick run")
     if find_spec("jax") is None:
         left_out.append("JAX is not installed")
     else:
         sides.append(Side("jax", "peer_jax", SINGLE, {"compile_once": quick}))
-    ours, missing = _fastbp(pinned)
+    ours, missing = _fastbp(pinned, lower=not quick)
     return sides + ours, left_out + missing
 
 
@@ -93,13 +93,14 @@ def _sklearn() -> list[Side]:
     ]
 
 
-def _torch(compiled: bool, pinned: list[str]) -> list[Side]:
-    """Return PyTorch's sides: float32 and bfloat16, eager and compiled, free and held."""
+def _torch(compiled: bool, pinned: list[str], lower: bool) -> list[Side]:
+    """Return PyTorch's sides: float32 and (lower) bfloat16, eager and compiled, free and held."""
     sides = []
     for form, argument in [("", False), (" compiled", True)][: 2 if compiled else 1]:
         sides.append(Side(f"torch{form}", "peer_torch", SINGLE, {"compiled": argument}))
-        half = {"compiled": argument, "bfloat16": True}
-        sides.append(Side(f"torch bf16{form}", "peer_torch", HALF, half))
+        if lower:
+            half = {"compiled": argument, "bfloat16": True}
+            sides.append(Side(f"torch bf16{form}", "peer_torch", HALF, half))
         sides += [
             Side(f"torch{form} {isa}", "peer_torch", SINGLE, {"compiled": argument}, HELD[isa])
             for isa in pinned
@@ -107,14 +108,16 @@ def _torch(compiled: bool, pinned: list[str]) -> list[Side]:
     return sides
 
 
-def _fastbp(pinned: list[str]) -> tuple[list[Side], list[str]]:
+def _fastbp(pinned: list[str], lower: bool) -> tuple[list[Side], list[str]]:
     """Return fastbp's sides: float64, the lower precisions it has, pinned families, default."""
 
     def side(name: str, tolerances: tuple[float, float], **arguments: str) -> Side:
         return Side(name, "peer_estimators", tolerances, {"library": "fastbp", **arguments})
 
     sides, left_out = [side("fastbp f64", EXACT, dtype="float64")], []
-    if has_matmul_precision():
+    if not lower:
+        left_out.append("bfloat16 and the lower precisions: not in a quick run")
+    elif has_matmul_precision():
         sides.append(side("fastbp high", SINGLE, matmul_precision="high"))
         sides.append(side("fastbp medium", HALF, matmul_precision="medium"))
     else:

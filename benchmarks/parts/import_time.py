@@ -30,7 +30,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
 
     environment = {**os.environ, "PYTHONPATH": python_path()}
     times = []
-    for _ in range(4 if settings["quick"] else 11):
+    for _ in range(3 if settings["quick"] else 11):
         command = [sys.executable, "-c", PROGRAM]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         times.append([1e3 * float(value) for value in done.stdout.split()])

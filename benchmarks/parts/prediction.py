@@ -17,6 +17,8 @@ from turns import in_turns, seconds_of, times_sooner
 TITLE = "Prediction: times sooner than scikit-learn on float64 X"
 
 N_CALLS = 2000  # of one row, a round; scikit-learn a tenth
+CALLED_ROWS = 20_000  # small X is predicted for several times, up to so many rows
+QUICKER = 4  # both are so many times less in a quick run
 
 
 def measure(settings: dict[str, Any]) -> dict[str, Any]:
@@ -29,8 +31,9 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
         workload = load(name, quick=settings["quick"], download=settings["download"])
         theirs, ours = models(Problem.of(workload))
         verify(theirs, ours, workload.X[:1000])
+        n_calls = 1 + CALLED_ROWS // (QUICKER if settings["quick"] else 1) // len(workload.X)
         sides = {
-            name: partial(repeat, predictor(model), workload.X)
+            name: partial(repeat, predictor(model), workload.X, n_calls)
             for name, model in (("sklearn", theirs), ("fastbp", ours))
         }
         seconds = in_turns(sides, settings["rounds"])
@@ -39,7 +42,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
         found["rows_per_second"][name] = len(workload.X) / median(seconds["fastbp"])
     digits = load("digits")
     theirs, ours = models(Problem.of(digits))
-    n_calls = N_CALLS // (4 if settings["quick"] else 1)
+    n_calls = N_CALLS // (QUICKER if settings["quick"] else 1)
     one = {
         "fastbp": lambda: one_row(ours.predict_proba, digits.X, n_calls),
         "sklearn": lambda: one_row(theirs.predict_proba, digits.X, n_calls // 10),
@@ -89,9 +92,8 @@ def verify(theirs: Any, ours: Any, X: Any) -> None:
     np.testing.assert_allclose(predictor(ours)(X), predictor(theirs)(X), rtol=1e-3, atol=1e-5)
 
 
-def repeat(function: Any, X: Any) -> float:
-    """Return the mean seconds of a call; small X is predicted for several times."""
-    n_calls = 1 + 20_000 // len(X)
+def repeat(function: Any, X: Any, n_calls: int) -> float:
+    """Return the mean seconds of a call."""
     return seconds_of(lambda: [function(X) for _ in range(n_calls)]) / n_calls
 
 
