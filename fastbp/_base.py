@@ -40,6 +40,7 @@ from ._lbfgs import fit_lbfgs
 from ._optimizer import Optimizer
 from ._stochastic import STOCHASTIC_ATTRIBUTES, fit_stochastic
 from ._threads import thread_limit
+from ._time_limit import TimeLimit
 from ._weights import Weights, check_weights, draw_weights
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "max_time": [Interval(Real, 0, np.inf, closed="right"), None],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "matmul_precision": [StrOptions(set(_core.names()["precisions"]))],
         "n_jobs": [
@@ -122,6 +124,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     epsilon: float
     n_iter_no_change: int | float
     max_fun: int
+    max_time: float | None
     dtype: str
     matmul_precision: str
     n_jobs: int | None
@@ -171,8 +174,8 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         Raises
         ------
         ValueError
-            If a parameter or the data are not valid, or the training diverges. The estimator is
-            then as it was before.
+            If a parameter or the data are not valid, the training diverges, or ``max_time`` is over
+            before the first whole epoch. The estimator is then as it was before.
         KeyboardInterrupt
             If interrupted before the first whole epoch; the estimator is then as it was before. A
             later interrupt ends the training with a warning instead.
@@ -214,6 +217,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         self, X: Any, y: Any, sample_weight: Any, incremental: bool, classes: Any, tasks: Tasks
     ) -> None:
         """Fit in place; for a draft."""
+        limit = TimeLimit(self.max_time)
         hidden_units = check_hidden_layer_sizes(self.hidden_layer_sizes)
         fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         dtype = self._compute_type()
@@ -254,9 +258,11 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
         if self.solver == "lbfgs":
             self._forget_solver()
-            weights = fit_lbfgs(self, samples, weights, tasks)
+            weights = fit_lbfgs(self, samples, weights, tasks, limit)
         else:
-            weights = fit_stochastic(self, samples, weights, random_state, incremental, tasks)
+            weights = fit_stochastic(
+                self, samples, weights, random_state, incremental, tasks, limit
+            )
         restored = getattr(self, "best_n_iter_", None) is not None
         if not weights.are_finite() or not (restored or math.isfinite(self.loss_)):
             raise ValueError(NON_FINITE)

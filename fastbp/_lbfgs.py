@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from ._callbacks import STOPPED, Tasks
 from ._data import Samples
 from ._threads import one_blas_thread
+from ._time_limit import TimeIsOver, TimeLimit
 from ._weights import Weights, pack, unpack
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Iterations:
-    """The iterations: what the last whole one left, for interrupts and callbacks."""
+    """The iterations: what the last whole one left, for callbacks and fits that end early."""
 
     def __init__(self, model: BaseBackprop, tasks: Tasks, weights: Weights) -> None:
         self.model = model
@@ -77,21 +78,29 @@ class _Iterations:
         return model._fitted_attributes()
 
 
-def fit_lbfgs(model: BaseBackprop, samples: Samples, weights: Weights, tasks: Tasks) -> Weights:
+def fit_lbfgs(
+    model: BaseBackprop, samples: Samples, weights: Weights, tasks: Tasks, limit: TimeLimit
+) -> Weights:
     """Minimise the loss from the given weights on; set ``loss_``, ``n_iter_``, ``interrupted_``."""
     net = model._make_net(weights, samples.X, max_rows=samples.n_rows)
     dtype = np.dtype(weights.dtype)
     iterations = _Iterations(model, tasks, weights)
 
     def loss_gradient(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        if limit.is_over():
+            raise limit.error("iteration")
         iterations.before_evaluation()
-        loss, gradient = net.loss_gradient(
-            np.ascontiguousarray(parameters, dtype),
-            samples.X,
-            samples.y,
-            sample_weight=samples.sample_weight,
-            alpha=model.alpha,
-        )
+        try:
+            loss, gradient = net.loss_gradient(
+                np.ascontiguousarray(parameters, dtype),
+                samples.X,
+                samples.y,
+                sample_weight=samples.sample_weight,
+                alpha=model.alpha,
+                poll=limit.poll,
+            )
+        except InterruptedError:
+            raise limit.error("iteration") from None
         iterations.evaluated_loss = loss
         return loss, gradient.astype(np.float64, copy=False)
 
@@ -105,10 +114,13 @@ def fit_lbfgs(model: BaseBackprop, samples: Samples, weights: Weights, tasks: Ta
                 callback=iterations,
                 options={"maxfun": model.max_fun, "maxiter": model.max_iter, "gtol": model.tol},
             )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, TimeIsOver) as stop:
         if iterations.state is None:
             raise
-        warnings.warn("Training interrupted by user.", stacklevel=2)
+        if isinstance(stop, TimeIsOver):
+            limit.warn("lbfgs", iterations.n_iter)
+        else:
+            warnings.warn("Training interrupted by user.", stacklevel=2)
         return iterations.finish(model, iterations.state, True)
     if iterations.stopped and iterations.state is not None:
         return iterations.finish(model, iterations.state, False)

@@ -96,6 +96,10 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         Epochs in a row without improvement to bear. Not used by 'lbfgs'.
     max_fun : int, default=15000
         The most evaluations of the loss by 'lbfgs'.
+    max_time : float or None, default=None
+        The most seconds that a fit may train. It then ends after a whole update, with a warning,
+        and as an interrupted one: epochs (with 'lbfgs' iterations) not done are not counted, and
+        early stopping restores the best weights. Before the first whole epoch it is a ValueError.
     dtype : {'auto', 'float32', 'float64'}, default='auto'
         The type of the weights and of all arithmetic. 'auto' is float64 for 'lbfgs' and float32
         for the other solvers.
@@ -145,7 +149,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     out_activation_ : {'identity', 'exp'}
         The activation of the output units.
     interrupted_ : bool
-        Whether the user interrupted the last fit, which then ended early.
+        Whether the user, or ``max_time``, ended the last fit early.
 
     See Also
     --------
@@ -228,6 +232,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         epsilon: float = 1e-8,
         n_iter_no_change: int | float = 10,
         max_fun: int = 15000,
+        max_time: float | None = None,
         dtype: str = "auto",
         matmul_precision: str = "highest",
         n_jobs: int | None = None,
@@ -256,6 +261,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
+        self.max_time = max_time
         self.dtype = dtype
         self.matmul_precision = matmul_precision
         self.n_jobs = n_jobs
@@ -284,8 +290,8 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         Raises
         ------
         ValueError
-            If a parameter or the data are not valid, or the training diverges. The estimator is
-            then as it was before.
+            If a parameter or the data are not valid, the training diverges, or ``max_time`` is over
+            before the end of the epoch. The estimator is then as it was before.
         KeyboardInterrupt
             If interrupted; the estimator is then as it was before.
         """

@@ -21,6 +21,7 @@ from sklearn.model_selection import train_test_split
 from ._callbacks import STOPPED, Tasks
 from ._data import NON_FINITE, Samples, SomeSamples, refuse_zero_weights
 from ._optimizer import SMALLEST_ADAPTIVE_RATE, Optimizer
+from ._time_limit import TimeLimit
 from ._weights import Weights
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def fit_stochastic(
     random_state: np.random.RandomState,
     incremental: bool,
     tasks: Tasks,
+    limit: TimeLimit,
 ) -> Weights:
     """Train for one call of ``fit`` or ``partial_fit``; set the solver's fitted attributes.
 
@@ -84,7 +86,7 @@ def fit_stochastic(
 
     net = model._make_net(weights, samples.X, solver=optimizer.solver, max_rows=batch_rows)
     optimizer.restore(net, weights.dtype)
-    run = Run(model, net, optimizer, samples, order, batch_rows, random_state, tasks)
+    run = Run(model, net, optimizer, samples, order, batch_rows, random_state, tasks, limit)
     if validation is not None:
         run.watch_score(validation, Weights(list(weights.coefs), list(weights.intercepts)))
     weights.clear()
@@ -141,6 +143,7 @@ class Run:
         batch_rows: int,
         random_state: np.random.RandomState,
         tasks: Tasks,
+        limit: TimeLimit,
     ) -> None:
         self.model = model
         self.net = net
@@ -151,6 +154,7 @@ class Run:
         self.batch_rows = batch_rows
         self.random_state = random_state
         self.tasks = tasks
+        self.limit = limit
         self.rows_trained = 0
         self.losses: list[float] = []  # of this call; what lies beyond standing.n_iter is void
         self.scores: list[float] = []
@@ -181,17 +185,7 @@ class Run:
 
     def train(self, max_iter: int, incremental: bool) -> Weights:
         """Run epochs until there is a reason to stop; set fitted attributes; return weights."""
-        interrupted = False
-        try:
-            while not self.standing.stopped and self.standing.n_iter < max_iter:
-                self.tasks.begin_epoch()
-                self._run_epoch()
-                self._end_task()
-        except KeyboardInterrupt:
-            if self.standing.n_iter == 0 or self._lacks_score():
-                raise
-            interrupted = True
-            warnings.warn("Training interrupted by user.", stacklevel=2)
+        interrupted = self._run_epochs(max_iter)
         if self._lacks_score():
             raise ValueError(NON_FINITE)
         if not interrupted and not incremental:
@@ -201,7 +195,29 @@ class Run:
         self._set_fitted_attributes(self.model, interrupted, solver_state)
         return best or Weights(*last)
 
-    def _run_epoch(self) -> None:
+    def _run_epochs(self, max_iter: int) -> bool:
+        """Run epochs; tell whether the user or the clock ended them."""
+        try:
+            while not self.standing.stopped and self.standing.n_iter < max_iter:
+                if self.limit.is_over():
+                    break
+                self.tasks.begin_epoch()
+                if self._run_epoch():
+                    self._end_task()
+            else:
+                return False
+        except KeyboardInterrupt:
+            if self.standing.n_iter == 0 or self._lacks_score():
+                raise
+            warnings.warn("Training interrupted by user.", stacklevel=3)
+            return True
+        if self.standing.n_iter == 0:
+            raise self.limit.error("epoch")
+        self.limit.warn("Stochastic Optimizer", self.standing.n_iter)
+        return True
+
+    def _run_epoch(self) -> bool:
+        """Run an epoch; tell whether there was time for all of it."""
         order = self._next_order()
         step = self.optimizer.step_arguments(self.standing.learning_rate)
         samples, net, alpha = self.samples, self.net, self.model.alpha
@@ -214,11 +230,15 @@ class Run:
                 self.batch_rows,
                 sample_weight=weight,
                 alpha=alpha,
+                poll=self.limit.poll,
                 **step,
             )
         finally:
             self.rows_trained += net.progress.n_rows
-        self._end_epoch(net.progress.loss_sum / self.n_rows)
+        whole = net.progress.n_rows == self.n_rows
+        if whole:
+            self._end_epoch(net.progress.loss_sum / self.n_rows)
+        return whole
 
     def _end_task(self) -> None:
         if self.standing.diverged and self._lacks_score():

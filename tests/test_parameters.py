@@ -41,6 +41,7 @@ BAD_PARAMETERS: dict[str, list[Any]] = {
     "epsilon": [0],
     "n_iter_no_change": [0, 2.5],
     "max_fun": [0],
+    "max_time": [0, -1, np.nan, "1s"],
     "dtype": ["float16", np.float32, None],
     "matmul_precision": ["low", "HIGH", None, 3],
     "n_jobs": [0, 1.5, "all"],
@@ -72,7 +73,7 @@ def test_parameters_are_those_of_scikit_learn(ours: type, theirs: type) -> None:
     mine = inspect.signature(ours).parameters
     other = inspect.signature(theirs).parameters
     assert [*mine][: len(other)] == [*other]
-    own = ["dtype", "matmul_precision", "n_jobs"]
+    own = ["max_time", "dtype", "matmul_precision", "n_jobs"]
     own += ["class_weight"] if ours is BackpropClassifier else []
     assert {name: p.default for name, p in mine.items() if name not in own} == {
         name: p.default for name, p in other.items()

@@ -15,7 +15,7 @@ CYTHON = sorted([*PACKAGE.glob("*.pyx"), *PACKAGE.glob("*.px[di]")])
 # From the bottom up. A module imports from the layers below and, but for the estimators, its own.
 LAYERS = [
     {"_core", "_reference", "_reference_net"},
-    {"_data", "_threads", "_weights"},
+    {"_data", "_threads", "_time_limit", "_weights"},
     {"_callbacks", "_class_weight", "_conflicts", "_labels", "_lbfgs", "_optimizer", "_stochastic"},
     {"_base"},
     {"_classifier", "_regressor"},
@@ -26,7 +26,7 @@ LAYERS = [
 LAYER = {stem: number for number, layer in enumerate(LAYERS) for stem in layer}
 # The estimators with their parts, and what the command line fits and compares.
 SCIKIT_LEARN = {"_base", "_classifier", "_regressor", "_data", "_labels", "_lbfgs", "_stochastic"}
-SCIKIT_LEARN |= {"_callbacks", "_class_weight", "_demo", "_pipeline"}
+SCIKIT_LEARN |= {"_callbacks", "_class_weight", "_demo", "_pipeline", "_time_limit"}
 
 
 def imported(module: Path) -> set[str]:
