@@ -5,7 +5,7 @@
  *     delta[l−1] = (delta[l] · W[l]ᵀ) ⊙ act'(a[l])     rows phase
  *     W[l] ← solver(W[l], a[l]ᵀ · delta[l])            weights phase, over all rows of the chunk
  *
- * delta[l] is dL/dz of layer l; act' is written from the activation's output a[l].
+ * delta[l] is dL/dz of layer l; act' is written from the activation's output a[l], or was stored.
  */
 #include "split.h"
 
@@ -16,15 +16,16 @@ void fbp_backward_cell(fbp_net *net, int l, fbp_cell cell)
     const int64_t stride = layer->a_stride, row = cell.row, first = cell.first_panel * k->nr;
     const int64_t columns = fbp_min(layer->fan_in, cell.end_panel * k->nr) - first;
     const int64_t at = cell.first_panel * stride + row * k->nr;
-    const void *a = fbp_at(net, layer->a, at);
+    const void *a = fbp_at(net, layer->has_slopes ? layer->slopes : layer->a, at);
     void *out = fbp_at(net, below->delta, at);
     if (layer->split)
         fbp_split_backward(net, layer, below->activation, cell, a, out);
     else if (layer->column)
-        k->backward_column[below->activation](cell.rows, columns, 1, fbp_at(net, layer->delta, row),
-                                              0, fbp_at(net, layer->w, first), a, stride, out);
+        (layer->has_slopes ? k->backward_column_slopes : k->backward_column[below->activation])(
+            cell.rows, columns, 1, fbp_at(net, layer->delta, row), 0, fbp_at(net, layer->w, first),
+            a, stride, out);
     else
-        k->backward[below->activation](
+        (layer->has_slopes ? k->backward_slopes : k->backward[below->activation])(
             cell.rows, columns, layer->fan_out, fbp_at(net, layer->delta, row * k->nr),
             layer->delta_stride, fbp_at(net, layer->wt, first * layer->fan_out), a, stride, out);
 }

@@ -213,7 +213,7 @@ int fbp_isa_fused(int isa, int real)
 const char *fbp_activation_name(int id)
 {
     static const char *const names[] = {
-#define FBP_ACTIVATION(NAME, name, cheap) #name,
+#define FBP_ACTIVATION(NAME, name, how) #name,
 #include "registry.def"
     };
     return id >= 0 && id < FBP_N_ACTIVATIONS ? names[id] : NULL;

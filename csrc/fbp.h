@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-#define FBP_ACTIVATION(NAME, name, cheap) FBP_ACT_##NAME,
+#define FBP_ACTIVATION(NAME, name, how) FBP_ACT_##NAME,
 typedef enum {
 #include "registry.def"
     FBP_N_ACTIVATIONS

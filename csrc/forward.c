@@ -4,11 +4,14 @@
  *
  *     a[l+1] = act(a[l] · W[l] + b[l])       for the hidden layers
  *     z      = a[L−1] · W[L−1] + b[L−1]      for the last; the loss applies its link
+ *
+ * Where the derivative cannot be written from a (and where what comes after the activation changes it),
+ * the next layer keeps slopes: the product leaves z, and a pass over the cell makes of it a and act'(z).
  */
 #include "sparse.h"
 #include "split.h"
 
-void fbp_forward_cell(fbp_net *net, int l, fbp_cell cell)
+static void product_cell(fbp_net *net, int l, fbp_cell cell)
 {
     const fbp_kernels *k = net->kernels;
     const fbp_layer *layer = &net->layers[l];
@@ -28,14 +31,32 @@ void fbp_forward_cell(fbp_net *net, int l, fbp_cell cell)
     const int64_t stride = last ? layer->delta_stride : net->layers[l + 1].a_stride;
     if (layer->split) {
         const int64_t at = cell.first_panel * stride + row * k->nr;
-        fbp_split_forward(net, layer, cell, fbp_at(net, out, at), stride);
+        fbp_split_forward(net, layer, layer->train_activation, cell, fbp_at(net, out, at), stride);
         return;
     }
     const int64_t end = fbp_min(layer->fan_out, cell.end_panel * k->nr);
-    k->forward[layer->activation](
+    k->forward[layer->train_activation](
         cell.rows, end - first, layer->fan_in, a, layer->a_stride,
         fbp_at(net, layer->w, first * layer->fan_in), fbp_at(net, layer->b, first),
         fbp_at(net, out, cell.first_panel * stride + row * k->nr), stride);
+}
+
+/* The cell's z → a and slopes. */
+static void activate_cell(fbp_net *net, int l, fbp_cell cell)
+{
+    const fbp_kernels *k = net->kernels;
+    const fbp_layer *layer = &net->layers[l], *next = &net->layers[l + 1];
+    const int64_t first = cell.first_panel * k->nr;
+    const int64_t end = fbp_min(layer->fan_out, cell.end_panel * k->nr);
+    const int64_t at = cell.first_panel * next->a_stride + cell.row * k->nr;
+    k->slopes[layer->activation](cell.rows, end - first, fbp_at(net, next->a, at),
+                                 fbp_at(net, next->slopes, at), next->a_stride);
+}
+
+void fbp_forward_cell(fbp_net *net, int l, fbp_cell cell)
+{
+    product_cell(net, l, cell);
+    if (l + 1 < net->n_layers && net->layers[l + 1].has_slopes) activate_cell(net, l, cell);
 }
 
 void fbp_forward_block(fbp_net *net, fbp_scratch *scratch, int64_t row, int64_t rows,

@@ -75,10 +75,13 @@ typedef struct {
 typedef void fbp_forward_fn(int64_t rows, int64_t fan_out, int64_t fan_in, const void *a,
                             int64_t a_stride, const void *w, const void *b, void *out,
                             int64_t out_stride);
-/* out = (delta · Wᵀ) ⊙ act'(a), a being the layer's input, that is act's output. */
+/* out = (delta · Wᵀ) ⊙ act', written from a, the layer's input, that is act's output; where act' is no
+ * function of it, from act' itself, which training has stored in panels like a's. */
 typedef void fbp_backward_fn(int64_t rows, int64_t fan_in, int64_t fan_out, const void *delta,
                              int64_t delta_stride, const void *wt, const void *a, int64_t a_stride,
                              void *out);
+/* z → act(z) in place and act'(z), in panels alike. */
+typedef void fbp_slopes_fn(int64_t rows, int64_t n, void *z, void *slopes, int64_t stride);
 /* W ← solver(W, aᵀ · delta) for one strip, intercepts with the first strip of a panel. */
 typedef void fbp_update_fn(const fbp_strip *strip, const fbp_update *update);
 /* out = act(x · W + b) for rows (a multiple of MR) of sparse x. */
@@ -116,6 +119,8 @@ typedef struct {
     int fused; /* a product is rounded only with its sum: the bits of ref */
     fbp_forward_fn *forward[FBP_N_ACTIVATIONS], *forward_column;
     fbp_backward_fn *backward[FBP_N_ACTIVATIONS], *backward_column[FBP_N_ACTIVATIONS];
+    fbp_backward_fn *backward_slopes, *backward_column_slopes; /* from stored slopes, any act */
+    fbp_slopes_fn *slopes[FBP_N_ACTIVATIONS];
     fbp_update_fn *update[FBP_N_SOLVERS], *update_column[FBP_N_SOLVERS];
     fbp_forward_sparse_fn *forward_sparse[FBP_N_ACTIVATIONS], *forward_sparse_column;
     fbp_update_fn *update_sparse[FBP_N_SOLVERS], *update_sparse_column[FBP_N_SOLVERS];
@@ -151,11 +156,14 @@ typedef struct {
 
 typedef struct {
     int64_t fan_in, fan_out;
-    int activation; /* of the outputs; the last layer has the loss's link instead */
-    int column;     /* the output layer, with one output */
+    int activation;       /* of the outputs; the last layer has the loss's link instead */
+    int train_activation; /* in training's product; the identity where the next layer has slopes */
+    int has_slopes;       /* training stores act' of its inputs, in `slopes` */
+    int column;           /* the output layer, with one output */
     int64_t a_stride, delta_stride;
-    void *a;     /* inputs of the chunk, panels [chunk × fan_in] */
-    void *delta; /* dL/dz of the chunk, panels [chunk × fan_out] or a vector */
+    void *a;      /* inputs of the chunk, panels [chunk × fan_in] */
+    void *slopes; /* act' of these, panels like a; or NULL */
+    void *delta;  /* dL/dz of the chunk, panels [chunk × fan_out] or a vector */
     void *w, *wt, *b;
     void *gw, *gb;
     void *mw[FBP_MAX_MOMENTS], *mb[FBP_MAX_MOMENTS];

@@ -131,6 +131,7 @@ static void carve_layer(const fbp_net *net, int l, fbp_layer *layer, fbp_arena *
     layer->a_stride = layer->delta_stride = panel_stride(net, net->chunk);
     if (l > 0 || !net->sparse.used)
         layer->a = take_panels(net, arena, layer->a_stride, layer->fan_in);
+    if (layer->has_slopes) layer->slopes = take_panels(net, arena, layer->a_stride, layer->fan_in);
     layer->delta = layer->column ? fbp_arena_take(arena, net->chunk, net->real_bytes)
                                  : take_panels(net, arena, layer->delta_stride, layer->fan_out);
 }
@@ -181,6 +182,17 @@ static int64_t block_rows(const fbp_net *net, const fbp_spec *spec, int64_t wide
     return block;
 }
 
+/* Whether training stores act' of layer l's inputs. */
+static int keeps_slopes(const fbp_spec *spec, int l)
+{
+    enum { FUSED, PASS, STORED };
+    static const int how_it_runs[] = {
+#define FBP_ACTIVATION(NAME, name, how) how,
+#include "registry.def"
+    };
+    return l > 0 && l < spec->n_layers && how_it_runs[spec->activations[l - 1]] == STORED;
+}
+
 static void carve_layers(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
 {
     net->layers = fbp_arena_take(arena, net->n_layers, sizeof(fbp_layer));
@@ -193,6 +205,8 @@ static void carve_layers(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
             .activation = l + 1 < net->n_layers ? spec->activations[l] : FBP_ACT_IDENTITY,
             .column = l + 1 == net->n_layers && spec->units[l + 1] == 1,
         };
+        layer.train_activation = keeps_slopes(spec, l + 1) ? FBP_ACT_IDENTITY : layer.activation;
+        layer.has_slopes = keeps_slopes(spec, l);
         layer.split = splits_layer(net->split, spec, l);
         carve_layer(net, l, &layer, arena);
         const int32_t n_tasks = fbp_count_tasks(net, &layer, arena);

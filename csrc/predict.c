@@ -36,7 +36,8 @@ static void *forward_scratch(const fbp_net *net, const fbp_scratch *s, int64_t p
         if (layer->split) {
             const fbp_cell cell = {0, padded, 0, INT32_MAX, s->tiles};
             fbp_split_a(net, layer, s->panels[l % 2], s->stride, s->tiles, 0, padded, 0);
-            fbp_split_forward(net, layer, cell, s->panels[(l + 1) % 2], s->stride);
+            fbp_split_forward(net, layer, layer->activation, cell, s->panels[(l + 1) % 2],
+                              s->stride);
             continue;
         }
         fbp_forward_fn *forward = layer->column ? k->forward_column : k->forward[layer->activation];

@@ -123,14 +123,14 @@ void fbp_sparse_gather(fbp_net *net, const fbp_matrix *x, const int64_t *order, 
 }
 
 /* Some column panels of the first layer. */
-static void forward(const fbp_net *net, int64_t rows, int64_t first_panel, int64_t end_panel,
-                    const fbp_csr *x, void *out, int64_t stride)
+static void forward(const fbp_net *net, int activation, int64_t rows, int64_t first_panel,
+                    int64_t end_panel, const fbp_csr *x, void *out, int64_t stride)
 {
     const fbp_kernels *k = net->kernels;
     const fbp_layer *layer = &net->layers[0];
     const int64_t first = first_panel * k->nr, end = fbp_min(layer->fan_out, end_panel * k->nr);
     fbp_forward_sparse_fn *run =
-        layer->column ? k->forward_sparse_column : k->forward_sparse[layer->activation];
+        layer->column ? k->forward_sparse_column : k->forward_sparse[activation];
     run(rows, end - first, layer->fan_in, x, fbp_at(net, layer->w, first * layer->fan_in),
         fbp_at(net, layer->b, first), fbp_at(net, out, first_panel * stride), stride);
 }
@@ -141,7 +141,7 @@ void fbp_sparse_forward_cell(fbp_net *net, fbp_cell cell)
     const fbp_csr x = rows_from(net, cell.row);
     const int last = net->n_layers == 1;
     void *out = last ? layer->delta : net->layers[1].a;
-    forward(net, cell.rows, cell.first_panel, cell.end_panel, &x,
+    forward(net, layer->train_activation, cell.rows, cell.first_panel, cell.end_panel, &x,
             fbp_at(net, out, layer->column ? cell.row : cell.row * net->kernels->nr),
             last ? layer->delta_stride : net->layers[1].a_stride);
 }
@@ -172,5 +172,6 @@ int64_t fbp_sparse_gather_block(const fbp_net *net, const fbp_matrix *x, const i
 
 void fbp_sparse_forward_scratch(const fbp_net *net, const fbp_scratch *scratch, int64_t rows)
 {
-    forward(net, rows, 0, INT32_MAX, &scratch->rows, scratch->panels[1], scratch->stride);
+    forward(net, net->layers[0].activation, rows, 0, INT32_MAX, &scratch->rows, scratch->panels[1],
+            scratch->stride);
 }

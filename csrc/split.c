@@ -82,15 +82,15 @@ static fbp_split_product product_of(const fbp_net *net, fbp_cell cell, int64_t n
     };
 }
 
-void fbp_split_forward(const fbp_net *net, const fbp_layer *layer, fbp_cell cell, void *out,
-                       int64_t out_stride)
+void fbp_split_forward(const fbp_net *net, const fbp_layer *layer, int activation, fbp_cell cell,
+                       void *out, int64_t out_stride)
 {
     fbp_split_product product =
         product_of(net, cell, layer->fan_out, layer->fan_in, layer->w_tiles);
     product.operand = fbp_at(net, layer->b, cell.first_panel * net->kernels->nr);
     product.out = out;
     product.stride = out_stride;
-    net->split->forward[layer->activation](&product);
+    net->split->forward[activation](&product);
 }
 
 void fbp_split_backward(const fbp_net *net, const fbp_layer *layer, int activation, fbp_cell cell,
@@ -101,7 +101,7 @@ void fbp_split_backward(const fbp_net *net, const fbp_layer *layer, int activati
     product.operand = a;
     product.out = out;
     product.stride = layer->a_stride;
-    net->split->backward[activation](&product);
+    (layer->has_slopes ? net->split->backward_slopes : net->split->backward[activation])(&product);
 }
 
 void fbp_split_update(const fbp_net *net, const fbp_layer *layer, const fbp_strip *strip,

@@ -49,7 +49,7 @@ typedef struct {
     int parts;
     int64_t rows, n, k; /* rows: a multiple of 16 */
     const uint16_t *a, *b;
-    const float *operand; /* forward: bias [n]; backward: activations, panels like out */
+    const float *operand; /* forward: bias [n]; backward: activations or slopes, panels like out */
     float *out;           /* panels */
     int64_t stride;
 } fbp_split_product;
@@ -75,6 +75,7 @@ struct fbp_split_kernels {
     void (*enter)(void), (*leave)(void); /* around a thread's use; or NULL */
     fbp_split_block_fn *split_a, *split_delta;
     fbp_split_product_fn *forward[FBP_N_ACTIVATIONS], *backward[FBP_N_ACTIVATIONS];
+    fbp_split_product_fn *backward_slopes;
     fbp_split_update_fn *update[FBP_N_SOLVERS];
     /* Packed W into its tiles, either or both. */
     void (*pack)(int parts, int64_t fan_in, int64_t fan_out, const void *w, uint16_t *w_tiles,
@@ -103,9 +104,10 @@ void fbp_split_a(const fbp_net *net, const fbp_layer *layer, const void *a, int6
                  uint16_t *tiles, int64_t row, int64_t rows, int64_t n_rows);
 void fbp_split_delta(const fbp_net *net, const fbp_layer *layer, uint16_t *tiles, int64_t row,
                      int64_t rows, int64_t n_rows);
-/* The products of a split layer, as in forward.c and backward.c: of a cell, at which out and a begin. */
-void fbp_split_forward(const fbp_net *net, const fbp_layer *layer, fbp_cell cell, void *out,
-                       int64_t out_stride);
+/* The products of a split layer, as in forward.c and backward.c: of a cell, at which out and a (or the
+ * slopes, where the layer has them) begin. */
+void fbp_split_forward(const fbp_net *net, const fbp_layer *layer, int activation, fbp_cell cell,
+                       void *out, int64_t out_stride);
 void fbp_split_backward(const fbp_net *net, const fbp_layer *layer, int activation, fbp_cell cell,
                         const void *a, void *out);
 void fbp_split_update(const fbp_net *net, const fbp_layer *layer, const fbp_strip *strip,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Activations: a = <name>_forward(z), and <name>_backward(delta, a) = delta · act'(z), the derivative
- * written from the output a. A NaN in z stays a NaN in a.
+ * written from the output a. Where it is not a function of a, <name>_slope(z) = act'(z) instead (the
+ * compiler finds what the two have in common). A NaN in z stays a NaN in a; an infinite z gives act's
+ * limit.
  */
 
 static ALWAYS_INLINE vf identity_forward(vf z) { return z; }
@@ -31,4 +33,28 @@ static ALWAYS_INLINE vf relu_forward(vf z) { return vf_max(vf_set1(0), z); }
 static ALWAYS_INLINE vf relu_backward(vf delta, vf a)
 {
     return vf_select(vf_eq(a, vf_set1(0)), vf_set1(0), delta);
+}
+
+/* |z|, but no more than a limit beyond which the functions that use it are constant: infinity times 0
+ * would be NaN. */
+static ALWAYS_INLINE vf limited_magnitude(vf z, real limit)
+{
+    const vf zero = vf_set1(0);
+    return vf_sub(zero, vf_max(vf_set1(-limit), vf_sub(zero, vf_abs(z))));
+}
+
+/* z · logistic(z) = relu(z) − |z| · q, q = logistic(−|z|), which is never rounded where it is near 1. */
+static ALWAYS_INLINE vf silu_forward(vf z)
+{
+    const vf zero = vf_set1(0), m = limited_magnitude(z, LOGISTIC_MAX);
+    return vf_sub(vf_max(zero, z), vf_mul(m, vf_logistic(vf_sub(zero, m))));
+}
+
+/* q − |z| · q · (1 − q) below 0; act'(z) + act'(−z) = 1. */
+static ALWAYS_INLINE vf silu_slope(vf z)
+{
+    const vf zero = vf_set1(0), one = vf_set1(1), m = limited_magnitude(z, LOGISTIC_MAX);
+    const vf q = vf_logistic(vf_sub(zero, m));
+    const vf below = vf_fma(vf_mul(m, q), vf_sub(q, one), q);
+    return vf_select(vf_lt(zero, z), vf_sub(one, below), below);
 }

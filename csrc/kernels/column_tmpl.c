@@ -61,7 +61,7 @@ static void KERNEL(forward_column)(int64_t rows, int64_t fan_out, int64_t fan_in
 
 static ALWAYS_INLINE void backward_column(int64_t rows, int64_t fan_in, const real *delta,
                                           const real *w, const real *a, int64_t stride, real *out,
-                                          backward_op *act)
+                                          backward_op *act, backward_pass *pass)
 {
     const vf zero = vf_set1(0);
     for (int64_t i = 0; i < fan_in; i += NR, a += stride, out += stride) {
@@ -74,6 +74,7 @@ static ALWAYS_INLINE void backward_column(int64_t rows, int64_t fan_in, const re
                 vf_store(out + at, act(product, vf_load(a + at)));
             }
         }
+        if (pass) pass(rows, nv, out, a);
     }
 }
 

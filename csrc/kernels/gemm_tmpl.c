@@ -111,35 +111,25 @@ static ALWAYS_INLINE prefetch row_prefetch(const int nv, int64_t k, const real *
     };
 }
 
-typedef vf forward_op(vf z);
-typedef vf backward_op(vf delta, vf a);
-
-/* Bias and activation of a finished tile, into out. Activations of more than an instruction or two
- * run as a pass over the tile just stored, still in L1: in registers they would spill the
- * accumulators. */
+/* Bias and activation of a finished tile, into out, then the pass, if any (pass_tmpl.c). */
 static ALWAYS_INLINE void forward_epilogue(const int nv, vf acc[MR][NV], const real *b, real *out,
-                                           forward_op *act, const int cheap)
+                                           forward_op *act, forward_pass *pass)
 {
     UNROLL
     for (int r = 0; r < MR; r++) {
         UNROLL
         for (int v = 0; v < nv; v++) {
             const vf z = vf_add(acc[r][v], vf_load(b + v * VF_LANES));
-            vf_store(out + r * NR + v * VF_LANES, cheap ? act(z) : z);
+            vf_store(out + r * NR + v * VF_LANES, act(z));
         }
     }
-    if (cheap) return;
-    for (int r = 0; r < MR; r++)
-        for (int v = 0; v < nv; v++) {
-            real *z = out + r * NR + v * VF_LANES;
-            vf_store(z, act(vf_load(z)));
-        }
+    if (pass) pass(MR, nv, out);
 }
 
 /* One column panel of the forward product. */
 static ALWAYS_INLINE void forward_panel(const int nv, int64_t rows, int64_t fan_in, const real *a,
                                         int64_t a_stride, const real *w, const real *b, real *out,
-                                        forward_op *act, const int cheap)
+                                        forward_op *act, forward_pass *pass)
 {
     for (int64_t k0 = 0; k0 < fan_in; k0 += KC, a += KC / NR * a_stride, w += KC * nv * VF_LANES) {
         const int64_t k = fbp_min(KC, fan_in - k0);
@@ -154,7 +144,7 @@ static ALWAYS_INLINE void forward_panel(const int nv, int64_t rows, int64_t fan_
             if (k0 + KC < fan_in)
                 tile_store(nv, acc, out + row * NR, NR);
             else
-                forward_epilogue(nv, acc, b, out + row * NR, act, cheap);
+                forward_epilogue(nv, acc, b, out + row * NR, act, pass);
         }
     }
 }
@@ -162,7 +152,8 @@ static ALWAYS_INLINE void forward_panel(const int nv, int64_t rows, int64_t fan_
 /* One column panel of the backward data product; a is the panel's own activations. */
 static ALWAYS_INLINE void backward_panel(const int nv, int64_t rows, int64_t fan_out,
                                          const real *delta, int64_t delta_stride, const real *wt,
-                                         const real *a, real *out, backward_op *act)
+                                         const real *a, real *out, backward_op *act,
+                                         backward_pass *pass)
 {
     for (int64_t k0 = 0; k0 < fan_out;
          k0 += KC, delta += KC / NR * delta_stride, wt += KC * nv * VF_LANES) {
@@ -187,6 +178,7 @@ static ALWAYS_INLINE void backward_panel(const int nv, int64_t rows, int64_t fan
                     vf_store(out + at, act(acc[r][v], vf_load(a + at)));
                 }
             }
+            if (pass) pass(MR, nv, out + row * NR, a + row * NR);
         }
     }
 }
@@ -194,17 +186,18 @@ static ALWAYS_INLINE void backward_panel(const int nv, int64_t rows, int64_t fan
 static ALWAYS_INLINE void forward_product(int64_t rows, int64_t fan_out, int64_t fan_in,
                                           const real *a, int64_t a_stride, const real *w,
                                           const real *b, real *out, int64_t out_stride,
-                                          forward_op *act, const int cheap)
+                                          forward_op *act, forward_pass *pass)
 {
     for (; fan_out > 0; fan_out -= NR, w += fan_in * NR, b += NR, out += out_stride)
-        SWITCH_NV(fan_out, forward_panel(nv, rows, fan_in, a, a_stride, w, b, out, act, cheap));
+        SWITCH_NV(fan_out, forward_panel(nv, rows, fan_in, a, a_stride, w, b, out, act, pass));
 }
 
 static ALWAYS_INLINE void backward_product(int64_t rows, int64_t fan_in, int64_t fan_out,
                                            const real *delta, int64_t delta_stride, const real *wt,
                                            const real *a, int64_t stride, real *out,
-                                           backward_op *act)
+                                           backward_op *act, backward_pass *pass)
 {
     for (; fan_in > 0; fan_in -= NR, wt += fan_out * NR, a += stride, out += stride)
-        SWITCH_NV(fan_in, backward_panel(nv, rows, fan_out, delta, delta_stride, wt, a, out, act));
+        SWITCH_NV(fan_in,
+                  backward_panel(nv, rows, fan_out, delta, delta_stride, wt, a, out, act, pass));
 }

@@ -11,6 +11,8 @@
 #include "math_tmpl.c"
 
 #include "act_tmpl.c"
+#include "pass_tmpl.c"
+
 #include "gemm_tmpl.c"
 #include "solver_tmpl.c"
 
@@ -22,41 +24,94 @@
 #include "loss_tmpl.c"
 #include "softmax_tmpl.c"
 #include "rows_tmpl.c"
-
-#define FBP_ACTIVATION(NAME, name, cheap)                       \
-    static void KERNEL(activate_##name)(int64_t n, void *z)     \
-    {                                                           \
-        for (real *p = z, *end = p + n; p < end; p += VF_LANES) \
-            vf_store(p, name##_forward(vf_load(p)));            \
-    }
-#include "registry.def"
+#include "slopes_tmpl.c"
 #include "sparse_tmpl.c"
 
-/* The registry's rows, each compiled into the products' epilogues. */
-
-#define FBP_ACTIVATION(NAME, name, cheap)                                                          \
-    static void KERNEL(forward_##name)(int64_t rows, int64_t fan_out, int64_t fan_in,              \
-                                       const void *a, int64_t a_stride, const void *w,             \
-                                       const void *b, void *out, int64_t out_stride)               \
-    {                                                                                              \
-        forward_product(rows, fan_out, fan_in, a, a_stride, w, b, out, out_stride, name##_forward, \
-                        cheap);                                                                    \
-    }                                                                                              \
-    static void KERNEL(backward_##name)(int64_t rows, int64_t fan_in, int64_t fan_out,             \
-                                        const void *delta, int64_t delta_stride, const void *wt,   \
-                                        const void *a, int64_t a_stride, void *out)                \
-    {                                                                                              \
-        backward_product(rows, fan_in, fan_out, delta, delta_stride, wt, a, a_stride, out,         \
-                         name##_backward);                                                         \
-    }                                                                                              \
-    static void KERNEL(backward_column_##name)(                                                    \
-        int64_t rows, int64_t fan_in, int64_t fan_out, const void *delta, int64_t delta_stride,    \
-        const void *w, const void *a, int64_t a_stride, void *out)                                 \
-    {                                                                                              \
-        (void)fan_out, (void)delta_stride;                                                         \
-        backward_column(rows, fan_in, delta, w, a, a_stride, out, name##_backward);                \
+/* A row of n values: as if its full panels' widths were rows of one panel, then the rest. */
+#define FBP_ACTIVATION(NAME, name, how)                               \
+    static void KERNEL(activate_##name)(int64_t n, void *z)           \
+    {                                                                 \
+        real *rest = (real *)z + n / NR * NR;                         \
+        name##_forward_pass(n / NR, NV, z);                           \
+        name##_forward_pass(1, fbp_ceil_div(n % NR, VF_LANES), rest); \
     }
 #include "registry.def"
+
+/* The products that end with a pass: one instance each. */
+
+static NOINLINE void forward_then(int64_t rows, int64_t fan_out, int64_t fan_in, const real *a,
+                                  int64_t a_stride, const real *w, const real *b, real *out,
+                                  int64_t out_stride, forward_pass *pass)
+{
+    forward_product(rows, fan_out, fan_in, a, a_stride, w, b, out, out_stride, identity_forward,
+                    pass);
+}
+
+static NOINLINE void forward_sparse_then(int64_t rows, int64_t fan_out, int64_t fan_in,
+                                         const fbp_csr *x, const real *w, const real *b, real *out,
+                                         int64_t out_stride, forward_pass *pass)
+{
+    forward_sparse_product(rows, fan_out, fan_in, x, w, b, out, out_stride, identity_forward, pass);
+}
+
+static NOINLINE void backward_then(int64_t rows, int64_t fan_in, int64_t fan_out, const real *delta,
+                                   int64_t delta_stride, const real *wt, const real *a,
+                                   int64_t stride, real *out, backward_pass *pass)
+{
+    backward_product(rows, fan_in, fan_out, delta, delta_stride, wt, a, stride, out,
+                     identity_backward, pass);
+}
+
+static NOINLINE void backward_column_then(int64_t rows, int64_t fan_in, const real *delta,
+                                          const real *w, const real *a, int64_t stride, real *out,
+                                          backward_pass *pass)
+{
+    backward_column(rows, fan_in, delta, w, a, stride, out, identity_backward, pass);
+}
+
+/* Where an activation runs: in a product of its own, or in a pass of the common one. */
+#define FORWARD_FUSED(name, product, ...) product##_product(__VA_ARGS__, name##_forward, NULL)
+#define FORWARD_PASS(name, product, ...) product##_then(__VA_ARGS__, name##_forward_pass)
+#define FORWARD_STORED(name, product, ...) product##_then(__VA_ARGS__, name##_forward_pass)
+
+#define FBP_ACTIVATION(NAME, name, how)                                                          \
+    static void KERNEL(forward_##name)(int64_t rows, int64_t fan_out, int64_t fan_in,            \
+                                       const void *a, int64_t a_stride, const void *w,           \
+                                       const void *b, void *out, int64_t out_stride)             \
+    {                                                                                            \
+        FORWARD_##how(name, forward, rows, fan_out, fan_in, a, a_stride, w, b, out, out_stride); \
+    }                                                                                            \
+    static void KERNEL(forward_sparse_##name)(int64_t rows, int64_t fan_out, int64_t fan_in,     \
+                                              const fbp_csr *x, const void *w, const void *b,    \
+                                              void *out, int64_t out_stride)                     \
+    {                                                                                            \
+        FORWARD_##how(name, forward_sparse, rows, fan_out, fan_in, x, w, b, out, out_stride);    \
+    }
+#include "registry.def"
+
+#define BACKWARD_KERNELS(name, product, column, ...)                                             \
+    static void KERNEL(backward_##name)(int64_t rows, int64_t fan_in, int64_t fan_out,           \
+                                        const void *delta, int64_t delta_stride, const void *wt, \
+                                        const void *a, int64_t a_stride, void *out)              \
+    {                                                                                            \
+        product(rows, fan_in, fan_out, delta, delta_stride, wt, a, a_stride, out, __VA_ARGS__);  \
+    }                                                                                            \
+    static void KERNEL(backward_column_##name)(                                                  \
+        int64_t rows, int64_t fan_in, int64_t fan_out, const void *delta, int64_t delta_stride,  \
+        const void *w, const void *a, int64_t a_stride, void *out)                               \
+    {                                                                                            \
+        (void)fan_out, (void)delta_stride;                                                       \
+        column(rows, fan_in, delta, w, a, a_stride, out, __VA_ARGS__);                           \
+    }
+#define BACKWARD_FUSED(name) \
+    BACKWARD_KERNELS(name, backward_product, backward_column, name##_backward, NULL)
+#define BACKWARD_PASS(name) \
+    BACKWARD_KERNELS(name, backward_then, backward_column_then, name##_backward_pass)
+#define BACKWARD_STORED(name) \
+    BACKWARD_KERNELS(name, backward_then, backward_column_then, slopes_backward_pass)
+#define FBP_ACTIVATION(NAME, name, how) BACKWARD_##how(name)
+#include "registry.def"
+BACKWARD_STORED(slopes)
 
 #define FBP_SOLVER(NAME, name, n_moments)                                             \
     static void KERNEL(update_##name)(const fbp_strip *s, const fbp_update *u)        \
@@ -113,18 +168,25 @@ static const fbp_kernels KERNEL(table) = {
     .fused = VF_FUSED,
     .forward =
         {
-#define FBP_ACTIVATION(NAME, name, cheap) KERNEL(forward_##name),
+#define FBP_ACTIVATION(NAME, name, how) KERNEL(forward_##name),
 #include "registry.def"
         },
     .forward_column = KERNEL(forward_column),
     .backward =
         {
-#define FBP_ACTIVATION(NAME, name, cheap) KERNEL(backward_##name),
+#define FBP_ACTIVATION(NAME, name, how) KERNEL(backward_##name),
 #include "registry.def"
         },
     .backward_column =
         {
-#define FBP_ACTIVATION(NAME, name, cheap) KERNEL(backward_column_##name),
+#define FBP_ACTIVATION(NAME, name, how) KERNEL(backward_column_##name),
+#include "registry.def"
+        },
+    .backward_slopes = KERNEL(backward_slopes),
+    .backward_column_slopes = KERNEL(backward_column_slopes),
+    .slopes =
+        {
+#define FBP_ACTIVATION(NAME, name, how) KERNEL(slopes_##name),
 #include "registry.def"
         },
     .update =
@@ -139,7 +201,7 @@ static const fbp_kernels KERNEL(table) = {
         },
     .forward_sparse =
         {
-#define FBP_ACTIVATION(NAME, name, cheap) KERNEL(forward_sparse_##name),
+#define FBP_ACTIVATION(NAME, name, how) KERNEL(forward_sparse_##name),
 #include "registry.def"
         },
     .forward_sparse_column = KERNEL(forward_sparse_column),
@@ -172,7 +234,7 @@ static const fbp_kernels KERNEL(table) = {
     .rows_column = KERNEL(rows_column),
     .activate =
         {
-#define FBP_ACTIVATION(NAME, name, cheap) KERNEL(activate_##name),
+#define FBP_ACTIVATION(NAME, name, how) KERNEL(activate_##name),
 #include "registry.def"
         },
     .within = KERNEL(within),

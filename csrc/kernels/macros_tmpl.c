@@ -12,6 +12,14 @@
 #else
 #define ALWAYS_INLINE __forceinline
 #endif
+/* One copy, whatever constants its callers pass. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define NOINLINE __attribute__((noinline, noclone))
+#elif defined(__clang__)
+#define NOINLINE __attribute__((noinline))
+#else
+#define NOINLINE __declspec(noinline)
+#endif
 #if defined(__clang__)
 #define UNROLL _Pragma("unroll")
 #elif defined(__GNUC__)

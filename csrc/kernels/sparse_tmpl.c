@@ -57,7 +57,7 @@ static ALWAYS_INLINE void sparse_rows(const int nv, const fbp_csr *x, int64_t ro
 /* One column panel of the forward product; the epilogue is forward_panel's. */
 static ALWAYS_INLINE void forward_sparse_panel(const int nv, int64_t rows, const fbp_csr *x,
                                                const real *w, const real *b, real *out,
-                                               forward_op *act, const int cheap)
+                                               forward_op *act, forward_pass *pass)
 {
     for (int64_t row = 0; row < rows; row += ROWS_ABREAST, out += ROWS_ABREAST * NR) {
         vf acc[ROWS_ABREAST][NV];
@@ -67,25 +67,20 @@ static ALWAYS_INLINE void forward_sparse_panel(const int nv, int64_t rows, const
             UNROLL
             for (int v = 0; v < nv; v++) {
                 const vf z = vf_add(acc[r][v], vf_load(b + v * VF_LANES));
-                vf_store(out + r * NR + v * VF_LANES, cheap ? act(z) : z);
+                vf_store(out + r * NR + v * VF_LANES, act(z));
             }
         }
-        if (!cheap)
-            for (int r = 0; r < ROWS_ABREAST; r++)
-                for (int v = 0; v < nv; v++) {
-                    real *z = out + r * NR + v * VF_LANES;
-                    vf_store(z, act(vf_load(z)));
-                }
+        if (pass) pass(ROWS_ABREAST, nv, out);
     }
 }
 
 static ALWAYS_INLINE void forward_sparse_product(int64_t rows, int64_t fan_out, int64_t fan_in,
                                                  const fbp_csr *x, const real *w, const real *b,
                                                  real *out, int64_t out_stride, forward_op *act,
-                                                 const int cheap)
+                                                 forward_pass *pass)
 {
     for (; fan_out > 0; fan_out -= NR, w += fan_in * NR, b += NR, out += out_stride)
-        SWITCH_NV(fan_out, forward_sparse_panel(nv, rows, x, w, b, out, act, cheap));
+        SWITCH_NV(fan_out, forward_sparse_panel(nv, rows, x, w, b, out, act, pass));
 }
 
 /* One output: lane j of 16 sums the columns ≡ j mod 16, then column_tree. */
@@ -186,16 +181,6 @@ static ALWAYS_INLINE void update_sparse_column(const fbp_strip *s, const fbp_upd
         update_sparse_column_strip(s, u, i0, fbp_min(s->fan_in, i0 + FBP_STRIP_ROWS), &c, step);
     update_column_intercept(s, u, &c, step);
 }
-
-#define FBP_ACTIVATION(NAME, name, cheap)                                                       \
-    static void KERNEL(forward_sparse_##name)(int64_t rows, int64_t fan_out, int64_t fan_in,    \
-                                              const fbp_csr *x, const void *w, const void *b,   \
-                                              void *out, int64_t out_stride)                    \
-    {                                                                                           \
-        forward_sparse_product(rows, fan_out, fan_in, x, w, b, out, out_stride, name##_forward, \
-                               cheap);                                                          \
-    }
-#include "registry.def"
 
 #define FBP_SOLVER(NAME, name, n_moments)                                                    \
     static void KERNEL(update_sparse_##name)(const fbp_strip *s, const fbp_update *u)        \

@@ -15,6 +15,8 @@
 #include "math_tmpl.c"
 
 #include "act_tmpl.c"
+#include "pass_tmpl.c"
+
 #include "gemm_tmpl.c"
 #include "solver_tmpl.c"
 #include "update_tmpl.c"
@@ -48,7 +50,8 @@ static void product_columns(const fbp_split_product *p, int64_t c, int64_t k0)
 }
 
 /* The whole product; each column of tiles through the epilogue when its sums are complete. */
-static ALWAYS_INLINE void forward_split(const fbp_split_product *p, forward_op *act)
+static ALWAYS_INLINE void forward_split(const fbp_split_product *p, forward_op *act,
+                                        forward_pass *pass)
 {
     const int64_t k_tiles = fbp_ceil_div(p->k, FBP_TILE_K);
     for (int64_t k0 = 0; k0 < k_tiles; k0 += BLOCK_K)
@@ -59,10 +62,12 @@ static ALWAYS_INLINE void forward_split(const fbp_split_product *p, forward_op *
             real *z = p->out + c / NR * p->stride + c % NR;
             for (int64_t r = 0; r < p->rows; r++, z += NR)
                 vf_store(z, act(vf_add(vf_load(z), bias)));
+            if (pass) pass(p->rows, 1, p->out + c / NR * p->stride + c % NR);
         }
 }
 
-static ALWAYS_INLINE void backward_split(const fbp_split_product *p, backward_op *act)
+static ALWAYS_INLINE void backward_split(const fbp_split_product *p, backward_op *act,
+                                         backward_pass *pass)
 {
     const int64_t k_tiles = fbp_ceil_div(p->k, FBP_TILE_K);
     for (int64_t k0 = 0; k0 < k_tiles; k0 += BLOCK_K)
@@ -72,6 +77,7 @@ static ALWAYS_INLINE void backward_split(const fbp_split_product *p, backward_op
             const int64_t at = c / NR * p->stride + c % NR;
             for (int64_t r = at; r < at + p->rows * NR; r += NR)
                 vf_store(p->out + r, act(vf_load(p->out + r), vf_load(p->operand + r)));
+            if (pass) pass(p->rows, 1, p->out + at, p->operand + at);
         }
 }
 
@@ -124,16 +130,31 @@ static ALWAYS_INLINE void update_split(const int nv, const fbp_split_strip *t, c
     if (s->i0 == 0) update_intercepts(nv, s, u, delta, &c, step);
 }
 
-#define FBP_ACTIVATION(NAME, name, cheap)                                 \
-    static void KERNEL(split_forward_##name)(const fbp_split_product *p)  \
-    {                                                                     \
-        forward_split(p, name##_forward);                                 \
-    }                                                                     \
-    static void KERNEL(split_backward_##name)(const fbp_split_product *p) \
-    {                                                                     \
-        backward_split(p, name##_backward);                               \
-    }
+/* The products that end with a pass: one instance each. */
+
+static NOINLINE void forward_then(const fbp_split_product *p, forward_pass *pass)
+{
+    forward_split(p, identity_forward, pass);
+}
+
+static NOINLINE void backward_then(const fbp_split_product *p, backward_pass *pass)
+{
+    backward_split(p, identity_backward, pass);
+}
+
+#define FORWARD_FUSED(name) forward_split(p, name##_forward, NULL)
+#define FORWARD_PASS(name) forward_then(p, name##_forward_pass)
+#define FORWARD_STORED(name) forward_then(p, name##_forward_pass)
+#define BACKWARD_FUSED(name) backward_split(p, name##_backward, NULL)
+#define BACKWARD_PASS(name) backward_then(p, name##_backward_pass)
+#define BACKWARD_STORED(name) backward_then(p, slopes_backward_pass)
+
+#define FBP_ACTIVATION(NAME, name, how)                                                           \
+    static void KERNEL(split_forward_##name)(const fbp_split_product *p) { FORWARD_##how(name); } \
+    static void KERNEL(split_backward_##name)(const fbp_split_product *p) { BACKWARD_##how(name); }
 #include "registry.def"
+
+static void KERNEL(split_backward_slopes)(const fbp_split_product *p) { BACKWARD_STORED(slopes); }
 
 #define FBP_SOLVER(NAME, name, n_moments)                                                  \
     static void KERNEL(split_update_##name)(const fbp_split_strip *t, const fbp_update *u) \
@@ -153,14 +174,15 @@ static const fbp_split_kernels KERNEL(split_table) = {
     .split_delta = KERNEL(split_delta),
     .forward =
         {
-#define FBP_ACTIVATION(NAME, name, cheap) KERNEL(split_forward_##name),
+#define FBP_ACTIVATION(NAME, name, how) KERNEL(split_forward_##name),
 #include "registry.def"
         },
     .backward =
         {
-#define FBP_ACTIVATION(NAME, name, cheap) KERNEL(split_backward_##name),
+#define FBP_ACTIVATION(NAME, name, how) KERNEL(split_backward_##name),
 #include "registry.def"
         },
+    .backward_slopes = KERNEL(split_backward_slopes),
     .update =
         {
 #define FBP_SOLVER(NAME, name, n_moments) KERNEL(split_update_##name),

@@ -9,10 +9,9 @@
 #ifndef KERNELS_H
 #define KERNELS_H
 
+#include "activations.h"
 #include "check.h"
 #include "internal.h"
-
-typedef long double exact; /* the oracles' type: 64 bits of mantissa on x86 */
 
 /* Called with every family of one real type, ref first: run(kernels, real, isa). */
 typedef struct {
@@ -174,35 +173,6 @@ static inline void check_same(const char *what, int64_t n, const double *actual,
     CHECK(wrong == 0, "%s: %lld of %lld have other bits, first [%lld] = %a, expected %a", what,
           (long long)wrong, (long long)n, (long long)first, first < 0 ? 0 : actual[first],
           first < 0 ? 0 : kept[first]);
-}
-
-static inline exact exact_activation(int activation, exact z)
-{
-    switch (activation) {
-    case FBP_ACT_LOGISTIC:
-        return 1 / (1 + expl(-z));
-    case FBP_ACT_TANH:
-        return tanhl(z);
-    case FBP_ACT_RELU:
-        return z > 0 ? z : 0;
-    default:
-        return z;
-    }
-}
-
-/* act'(z) written from a = act(z). */
-static inline exact exact_derivative(int activation, exact a)
-{
-    switch (activation) {
-    case FBP_ACT_LOGISTIC:
-        return a * (1 - a);
-    case FBP_ACT_TANH:
-        return 1 - a * a;
-    case FBP_ACT_RELU:
-        return a > 0;
-    default:
-        return 1;
-    }
 }
 
 #endif

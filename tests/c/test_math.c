@@ -17,8 +17,6 @@ typedef struct {
     exact (*of)(exact);
 } function;
 
-static exact exact_logistic(exact x) { return 1 / (1 + expl(-x)); }
-
 /* In the order of fbp_kernels.math. */
 static const function functions[] = {
     {"exp", 1, expl}, {"log", 1, logl}, {"tanh", 2, tanhl}, {"logistic", 2, exact_logistic}};

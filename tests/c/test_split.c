@@ -107,35 +107,20 @@ static void test_pack(const split_family *f, int64_t fan_in, int64_t fan_out)
     free(w);
 }
 
-/* act(z), with the base family's own functions. */
+/* act(z), with the base family's own kernels. */
 static float activated(const split_family *f, int activation, float z)
 {
-    enum { EXP, LOG, TANH, LOGISTIC };
-    float in[16] = {z}, out[16];
-    switch (activation) {
-    case FBP_ACT_LOGISTIC:
-    case FBP_ACT_TANH:
-        f->base->math[activation == FBP_ACT_TANH ? TANH : LOGISTIC](1, in, out);
-        return out[0];
-    case FBP_ACT_RELU:
-        return 0 > z ? 0 : z;
-    default:
-        return z;
-    }
+    float values[16] = {z};
+    f->base->activate[activation](1, values);
+    return values[0];
 }
 
-static float slope_times(int activation, float delta, float a)
+/* delta · act', a being act's output, or act' itself: the product of one delta with a weight of 1. */
+static float slope_times(const split_family *f, int activation, float delta, float a)
 {
-    switch (activation) {
-    case FBP_ACT_LOGISTIC:
-        return (delta * a) * (1 - a);
-    case FBP_ACT_TANH:
-        return delta * (1 - a * a);
-    case FBP_ACT_RELU:
-        return a == 0 ? 0 : delta;
-    default:
-        return delta;
-    }
+    float deltas[16] = {delta}, weights[16] = {1}, in[16 * 48] = {a}, out[16 * 48];
+    f->base->backward_column[activation](1, 1, 1, deltas, 0, weights, in, 0, out);
+    return out[0];
 }
 
 /* out [rows × n] of x [rows × k] and y [k × n], forward with a bias or backward with activations. */
@@ -174,7 +159,7 @@ static void test_product(const split_family *f, int backward, int activation, in
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < n; c++) {
             const float sum = sums[r * n + c];
-            const float expected = backward ? slope_times(activation, sum, operand[r * n + c])
+            const float expected = backward ? slope_times(f, activation, sum, operand[r * n + c])
                                             : activated(f, activation, sum + operand[c]);
             wrong += !same_float(((const float *)out.b.data)[panels_at(&out, r, c)], expected);
         }

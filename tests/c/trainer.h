@@ -6,6 +6,7 @@
 #ifndef TRAINER_H
 #define TRAINER_H
 
+#include "activations.h"
 #include "problem.h"
 
 #define MOST_MOMENTS 2
@@ -15,7 +16,7 @@ typedef struct {
     double *w[MOST_LAYERS], *b[MOST_LAYERS];   /* parameters */
     double *gw[MOST_LAYERS], *gb[MOST_LAYERS]; /* gradient */
     double *mw[MOST_MOMENTS][MOST_LAYERS], *mb[MOST_MOMENTS][MOST_LAYERS];
-    double *a[MOST_LAYERS + 1], *delta[MOST_LAYERS + 1]; /* of one row */
+    double *a[MOST_LAYERS + 1], *slope[MOST_LAYERS + 1], *delta[MOST_LAYERS + 1]; /* of one row */
     int64_t step_count;
     int64_t nonzeros; /* of X's fullest row, for nets for sparse X; 0: dense */
 } trainer;
@@ -35,7 +36,8 @@ static inline trainer trainer_new(const problem *p)
             t.b[l][i] = rounded(p->real, random_between(-0.5, 0.5));
     }
     for (int l = 0; l <= p->n_layers; l++)
-        t.a[l] = new_doubles(p->units[l]), t.delta[l] = new_doubles(p->units[l]);
+        t.a[l] = new_doubles(p->units[l]), t.slope[l] = new_doubles(p->units[l]),
+        t.delta[l] = new_doubles(p->units[l]);
     return t;
 }
 
@@ -47,35 +49,7 @@ static inline void trainer_free(trainer *t)
             free(t->mw[m][l]), free(t->mb[m][l]);
     }
     for (int l = 0; l <= t->p->n_layers; l++)
-        free(t->a[l]), free(t->delta[l]);
-}
-
-static inline double activate(int activation, double z)
-{
-    switch (activation) {
-    case FBP_ACT_LOGISTIC:
-        return 1 / (1 + exp(-z));
-    case FBP_ACT_TANH:
-        return tanh(z);
-    case FBP_ACT_RELU:
-        return z > 0 ? z : 0;
-    default:
-        return z;
-    }
-}
-
-static inline double slope_at(int activation, double a)
-{
-    switch (activation) {
-    case FBP_ACT_LOGISTIC:
-        return a * (1 - a);
-    case FBP_ACT_TANH:
-        return 1 - a * a;
-    case FBP_ACT_RELU:
-        return a > 0;
-    default:
-        return 1;
-    }
+        free(t->a[l]), free(t->slope[l]), free(t->delta[l]);
 }
 
 static inline void link_row(int loss, int64_t n, double *z)
@@ -105,13 +79,15 @@ static inline void link_row(int loss, int64_t n, double *z)
 static inline void trainer_forward(trainer *t, const double *x)
 {
     const problem *p = t->p;
+    const exact_activation *act = exactly(p->activation);
     memcpy(t->a[0], x, sizeof(double) * (size_t)p->units[0]);
     for (int l = 0; l < p->n_layers; l++)
         for (int64_t j = 0; j < p->units[l + 1]; j++) {
             double z = t->b[l][j];
             for (int64_t i = 0; i < p->units[l]; i++)
                 z += t->a[l][i] * t->w[l][i * p->units[l + 1] + j];
-            t->a[l + 1][j] = l + 1 < p->n_layers ? activate(p->activation, z) : z;
+            t->a[l + 1][j] = l + 1 < p->n_layers ? (double)act->value((exact)z) : z;
+            t->slope[l + 1][j] = (double)act->slope((exact)z);
         }
     link_row(p->loss, p->units[p->n_layers], t->a[p->n_layers]);
 }
@@ -157,7 +133,7 @@ static inline double trainer_row(trainer *t, const double *x, const double *y, d
                 t->gw[l][i * n_out + j] += t->a[l][i] * t->delta[l + 1][j];
                 back += t->delta[l + 1][j] * t->w[l][i * n_out + j];
             }
-            t->delta[l][i] = back * slope_at(p->activation, t->a[l][i]);
+            t->delta[l][i] = back * t->slope[l][i];
         }
     }
     return row_loss(p, y, t->a[last]) * w;
