@@ -38,8 +38,9 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     ----------
     hidden_layer_sizes : int or array-like of int, default=(100,)
         The number of units in each hidden layer. An empty tuple makes a linear model.
-    activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
-        What a hidden unit does with its sum z: z itself, 1 / (1 + exp(-z)), tanh(z), max(0, z).
+    activation : {'identity', 'logistic', 'tanh', 'relu', 'silu'}, default='relu'
+        What a hidden unit does with its sum z: z itself, 1 / (1 + exp(-z)), tanh(z), max(0, z),
+        z / (1 + exp(-z)).
     solver : {'lbfgs', 'sgd', 'adam'}, default='adam'
         'sgd' and 'adam' go through the data in mini-batches. 'lbfgs' looks at all of it in every
         iteration, which suits small data.

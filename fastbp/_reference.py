@@ -40,21 +40,22 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.special
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
 
-# Activations and their derivatives. The derivative is a function of the output a, so that
-# z need not be kept: for each of these, a tells it.
+# Activations and their derivatives with respect to z. Where it is shorter, a derivative is written
+# from the output a = act(z).
 
 
 def identity(z: Array) -> Array:
     return z
 
 
-def identity_derivative(a: Array) -> Array:
-    return np.ones_like(a)
+def identity_derivative(z: Array, a: Array) -> Array:
+    return np.ones_like(z)
 
 
 def logistic(z: Array) -> Array:
@@ -62,7 +63,7 @@ def logistic(z: Array) -> Array:
         return 1 / (1 + np.exp(-z))
 
 
-def logistic_derivative(a: Array) -> Array:
+def logistic_derivative(z: Array, a: Array) -> Array:
     return a * (1 - a)
 
 
@@ -70,7 +71,7 @@ def tanh(z: Array) -> Array:
     return np.tanh(z)
 
 
-def tanh_derivative(a: Array) -> Array:
+def tanh_derivative(z: Array, a: Array) -> Array:
     return 1 - a * a
 
 
@@ -78,15 +79,93 @@ def relu(z: Array) -> Array:
     return np.maximum(z, 0)
 
 
-def relu_derivative(a: Array) -> Array:
+def relu_derivative(z: Array, a: Array) -> Array:
     return a > 0  # at the kink the slope is taken to be 0
 
 
-ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+def leaky_relu(z: Array) -> Array:
+    return np.where(z > 0, z, z / 100)
+
+
+def leaky_relu_derivative(z: Array, a: Array) -> Array:
+    return np.where(z > 0, 1, 0.01)
+
+
+def elu(z: Array) -> Array:
+    with np.errstate(over="ignore"):  # where z > 0 it is not used
+        return np.where(z > 0, z, np.expm1(z))
+
+
+def elu_derivative(z: Array, a: Array) -> Array:
+    return np.where(z > 0, 1, a + 1)
+
+
+# With these two numbers, outputs of mean 0 and variance 1 are what a deep network's layers tend to
+# (Klambauer et al., 2017).
+SELU_SCALE = 1.0507009873554804934193349852946
+SELU_ALPHA = 1.6732632423543772848170429916717
+
+
+def selu(z: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return SELU_SCALE * np.where(z > 0, z, SELU_ALPHA * np.expm1(z))
+
+
+def selu_derivative(z: Array, a: Array) -> Array:
+    return np.where(z > 0, SELU_SCALE, a + SELU_SCALE * SELU_ALPHA)
+
+
+def gelu(z: Array) -> Array:
+    # z times the probability that a standard normal variable is below it.
+    return z * scipy.special.ndtr(z)
+
+
+def gelu_derivative(z: Array, a: Array) -> Array:
+    return scipy.special.ndtr(z) + z * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+
+def silu(z: Array) -> Array:
+    return z * logistic(z)
+
+
+def silu_derivative(z: Array, a: Array) -> Array:
+    s = logistic(z)
+    return s + a * (1 - s)
+
+
+def softplus(z: Array) -> Array:
+    # log(1 + exp(z)), without an exp that overflows.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.where(z > 0, z + np.log1p(np.exp(-z)), np.log1p(np.exp(z)))
+
+
+def softplus_derivative(z: Array, a: Array) -> Array:
+    return logistic(z)
+
+
+def mish(z: Array) -> Array:
+    return z * np.tanh(softplus(z))
+
+
+def mish_derivative(z: Array, a: Array) -> Array:
+    t = np.tanh(softplus(z))
+    return t + z * logistic(z) * (1 - t * t)
+
+
+Activation = tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]
+ACTIVATIONS: dict[str, Activation] = {
+    # name: (activation of z, derivative from z and a)
     "identity": (identity, identity_derivative),
     "logistic": (logistic, logistic_derivative),
     "tanh": (tanh, tanh_derivative),
     "relu": (relu, relu_derivative),
+    "leaky_relu": (leaky_relu, leaky_relu_derivative),
+    "elu": (elu, elu_derivative),
+    "selu": (selu, selu_derivative),
+    "gelu": (gelu, gelu_derivative),
+    "silu": (silu, silu_derivative),
+    "mish": (mish, mish_derivative),
+    "softplus": (softplus, softplus_derivative),
 }
 
 
@@ -149,16 +228,19 @@ LOSSES: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array
 
 def forward(
     X: Any, weights: list[Array], biases: list[Array], activations: Sequence[str]
-) -> tuple[list[Any], Array]:
+) -> tuple[list[Any], list[Array], Array]:
     """Carry a batch through all layers.
 
-    Returns every layer's input (X itself first, [B × I] each) and the last layer's z [B × O].
+    Returns every layer's input (X itself first, [B × I] each), the slopes act'(z) of every hidden
+    layer [B × O], and the last layer's z [B × O].
     """
-    inputs = [X]
+    inputs, slopes = [X], []
     for W, b, name in zip(weights[:-1], biases[:-1], activations, strict=True):
-        activation, _ = ACTIVATIONS[name]
-        inputs.append(activation(inputs[-1] @ W + b))
-    return inputs, inputs[-1] @ weights[-1] + biases[-1]
+        activation, derivative = ACTIVATIONS[name]
+        z = inputs[-1] @ W + b
+        inputs.append(activation(z))
+        slopes.append(derivative(z, inputs[-1]))
+    return inputs, slopes, inputs[-1] @ weights[-1] + biases[-1]
 
 
 def batch_loss(
@@ -173,8 +255,8 @@ def batch_loss(
 def backward(
     delta: Array,
     inputs: list[Any],
+    slopes: list[Array],
     weights: list[Array],
-    activations: Sequence[str],
     alpha: float,
     weight_sum: float,
 ) -> tuple[list[Array], list[Array]]:
@@ -188,8 +270,7 @@ def backward(
         grad_weights.append((a_in.T @ delta + alpha * W) / weight_sum)
         grad_biases.append(delta.sum(axis=0) / weight_sum)
         if layer > 0:
-            _, derivative = ACTIVATIONS[activations[layer - 1]]
-            delta = (delta @ W.T) * derivative(a_in)
+            delta = (delta @ W.T) * slopes[layer - 1]
     return grad_weights[::-1], grad_biases[::-1]
 
 

@@ -231,7 +231,7 @@ class Net:
             X = X[order]
         if X.shape[0] == 0:
             return np.empty((0, self.units[-1]), dtype=out_dtype)
-        _, z = forward(X.astype(np.float64), self.weights, self.biases, self.activations)
+        _, _, z = forward(X.astype(np.float64), self.weights, self.biases, self.activations)
         link, _ = LOSSES[self.loss]
         return (z if raw else link(z)).astype(out_dtype)
 
@@ -253,7 +253,7 @@ class Net:
             X, y = X[order], y[order]
         if len(y) == 0:
             return np.empty(0)
-        _, z = forward(X.astype(np.float64), self.weights, self.biases, self.activations)
+        _, _, z = forward(X.astype(np.float64), self.weights, self.biases, self.activations)
         link, row_losses = LOSSES[self.loss]
         losses: Array = row_losses(self._targets(y), link(z))
         return losses
@@ -272,11 +272,11 @@ class Net:
         y = self._targets(y)
         w = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
 
-        inputs, z = forward(X, self.weights, self.biases, self.activations)
+        inputs, slopes, z = forward(X, self.weights, self.biases, self.activations)
         o = LOSSES[self.loss][0](z)
         loss = batch_loss(y, o, w, self.weights, alpha, self.loss)
         delta = (o - y) * w[:, None]
-        gradient = backward(delta, inputs, self.weights, self.activations, alpha, w.sum())
+        gradient = backward(delta, inputs, slopes, self.weights, alpha, w.sum())
         return float(loss), gradient
 
     def _update(self, update: Solver, gradient: tuple[list[Array], list[Array]], h: Hyper) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
+from fastbp import _core
+
+ACTIVATIONS = _core.names()["activations"]
 LOSSES = ("squared_error", "binary_log_loss", "log_loss", "poisson")
 SOLVERS = ("sgd", "nesterov", "adam")
 LAYOUTS = ("dense", "strided", "every_other_row", "csr32", "csr64")

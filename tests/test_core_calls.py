@@ -191,7 +191,7 @@ def test_poll_ends_gradient_and_predict():
         ({"units": [-5, 4, 3]}, "units"),
         ({"activations": []}, "activations"),
         ({"activations": ["tanh", "tanh"]}, "activations"),
-        ({"activations": ["softplus"]}, "softplus"),
+        ({"activations": ["swish"]}, "swish"),
         ({"loss": "hinge"}, "hinge"),
         ({"loss": "log_loss", "units": [5, 4, 1]}, "log_loss"),
         ({"solver": "newton"}, "newton"),
