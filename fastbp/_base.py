@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.metrics import get_scorer_names
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _core
 from ._callbacks import CallbackSupportMixin, Tasks, begin_tasks, with_callbacks
+from ._checks import check_hidden_layer_sizes, check_own_validation, check_X_y
 from ._conflicts import refuse_conflicts
 from ._data import (
     NON_FINITE,
@@ -34,13 +36,16 @@ from ._data import (
     core_rows,
     dtype_to_validate,
     refuse_masked_arrays,
+    sizes_for_validation,
     sparse_sizes,
 )
 from ._lbfgs import fit_lbfgs
 from ._optimizer import Optimizer
+from ._scoring import Given
 from ._stochastic import STOCHASTIC_ATTRIBUTES, fit_stochastic
 from ._threads import thread_limit
 from ._time_limit import TimeLimit
+from ._validation import ValidationSource, own_validation
 from ._weights import Weights, check_weights, draw_weights
 
 if TYPE_CHECKING:
@@ -58,6 +63,7 @@ PRIVATE_FITTED_ATTRIBUTES = frozenset(
         "_multilabel",
         "_no_improvement_count",
         "_optimizer",
+        "_scored_by",
         "_sparse_labels",
     }
 )
@@ -90,6 +96,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
         "max_time": [Interval(Real, 0, np.inf, closed="right"), None],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "matmul_precision": [StrOptions(set(_core.names()["precisions"]))],
@@ -124,6 +131,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     epsilon: float
     n_iter_no_change: int | float
     max_fun: int
+    scoring: Any
     max_time: float | None
     dtype: str
     matmul_precision: str
@@ -145,14 +153,25 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     validation_scores_: list[float] | None
     best_validation_score_: float | None
     best_n_iter_: int | None
+    validation_loss_curve_: list[float] | None
     _core_loss: str
     _hidden_activation: str
     _no_improvement_count: int
     _optimizer: Optimizer
+    _scored_by: str | None
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Train on X and y, from new weights unless ``warm_start=True``.
 
         Parameters
@@ -165,6 +184,17 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             one too), or numbers.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, at least 0 and not all 0.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Validation samples of your own. Scores and losses of them are recorded after each epoch;
+            with ``early_stopping=True`` they take the place of samples set aside, otherwise they do
+            not influence the training. Not for 'lbfgs'. A search such as ``GridSearchCV``, or
+            ``cross_validate``, passes an X_val of another length than X on as it is, but cuts one
+            as long as X, as it does ``sample_weight``. ``Pipeline(transform_input=["X_val"])``
+            transforms it like X.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets, of the kind of y: class labels must be among those in y.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
 
         Returns
         -------
@@ -180,19 +210,19 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             If interrupted before the first whole epoch; the estimator is then as it was before. A
             later interrupt ends the training with a warning instead.
         """
-        return self._fit(X, y, sample_weight)
+        own = own_validation(X_val, y_val, sample_weight_val)
+        return self._fit(Given(X, y, sample_weight), own)
 
     def _fit(
         self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
+        given: Given,
+        own: Given | None = None,
         incremental: bool = False,
         classes: Any = None,
     ) -> Self:
-        tasks = Tasks() if incremental else begin_tasks(self, X, y, sample_weight)
+        tasks = Tasks() if incremental else begin_tasks(self, *given)
         draft = self._snapshot()
-        draft._learn(X, y, sample_weight, incremental, classes, tasks)
+        draft._learn(given, own, incremental, classes, tasks)
         self._replace_fitted_attributes(draft._fitted_attributes())
         tasks.end()
         return self
@@ -214,36 +244,24 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         return copy
 
     def _learn(
-        self, X: Any, y: Any, sample_weight: Any, incremental: bool, classes: Any, tasks: Tasks
+        self, given: Given, own: Given | None, incremental: bool, classes: Any, tasks: Tasks
     ) -> None:
         """Fit in place; for a draft."""
         limit = TimeLimit(self.max_time)
         hidden_units = check_hidden_layer_sizes(self.hidden_layer_sizes)
         fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         dtype = self._compute_type()
-        refuse_conflicts(self, dtype)
+        refuse_conflicts(self, dtype, incremental, own is not None)
 
-        refuse_masked_arrays(X=X, y=y, sample_weight=sample_weight)
-        # One reading of X by all threads; only what it refuses is looked at for what to say.
-        checked = _core.are_within(X, dtype, self._thread_limit())
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=isinstance(self, RegressorMixin),
-            dtype=dtype_to_validate(X),
-            ensure_all_finite=not checked,
-            reset=fresh,
-        )
-        if y.ndim == 2 and y.shape[1] == 1 and not sp.issparse(y):
-            y = column_or_1d(y, warn=True)
+        X, y = check_X_y(self, given, dtype, reset=fresh)
         targets, n_outputs = self._encode_targets(y, dtype, incremental, classes)
         self.out_activation_ = _core.loss_link(self._core_loss)
         factors = self._weight_factors(y, incremental)
-        weight = check_sample_weight(sample_weight, X, dtype, factors)
-        samples = Samples(X if checked else core_rows(X, dtype, NON_FINITE), targets, weight)
+        weight = check_sample_weight(given.sample_weight, X, dtype, factors)
+        samples = Samples(X, targets, weight)
+        source = ValidationSource(given, None)
+        if own is not None:
+            source = ValidationSource(own, check_own_validation(self, own, X, n_outputs, dtype))
 
         units = [self.n_features_in_, *hidden_units, n_outputs]
         random_state = check_random_state(self.random_state)
@@ -261,7 +279,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             weights = fit_lbfgs(self, samples, weights, tasks, limit)
         else:
             weights = fit_stochastic(
-                self, samples, weights, random_state, incremental, tasks, limit
+                self, samples, weights, random_state, incremental, tasks, limit, source
             )
         restored = getattr(self, "best_n_iter_", None) is not None
         if not weights.are_finite() or not (restored or math.isfinite(self.loss_)):
@@ -273,6 +291,10 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         self, y: Any, dtype: str, incremental: bool, classes: Any
     ) -> tuple[Array, int]:
         """Return y as the core takes it, and the number of outputs; set ``_core_loss``."""
+
+    @abstractmethod
+    def _encode_validation_targets(self, y: Any, dtype: str, n_outputs: int) -> Array:
+        """Return y of the user's validation data, once it agrees with that of the training's."""
 
     @abstractmethod
     def _make_scorer(self, validation: SomeSamples) -> Callable[[Array], float]:
@@ -311,11 +333,19 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         return weights
 
     def _make_net(
-        self, weights: Weights, X: Any, *, solver: str = "gradient", max_rows: int = 0
+        self,
+        weights: Weights,
+        X: Any,
+        *,
+        solver: str = "gradient",
+        max_rows: int = 0,
+        X_val: Any = None,
     ) -> _core.Net:
         """Make a network of the core for rows of X, to be used within one call only."""
         units = weights.units
         nonzeros = sparse_sizes(X, max_rows)
+        if X_val is not None:
+            nonzeros = sizes_for_validation(nonzeros, X_val)
         net = _core.Net(
             units,
             [self._hidden_activation] * (len(units) - 2),
@@ -399,18 +429,6 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def check_hidden_layer_sizes(hidden_layer_sizes: Any) -> list[int]:
-    """Return the widths of the hidden layers; a single number means one layer."""
-    if isinstance(hidden_layer_sizes, Integral):
-        hidden_layer_sizes = [hidden_layer_sizes]
-    sizes = list(hidden_layer_sizes)
-    if not all(isinstance(size, Integral) for size in sizes):
-        raise ValueError(f"hidden_layer_sizes must hold integers > 0, got {sizes}.")
-    if any(size <= 0 for size in sizes):
-        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-    return [int(size) for size in sizes]
 
 
 def _is_fitted_attribute(name: str) -> bool:

@@ -17,7 +17,8 @@ from sklearn.utils.multiclass import type_of_target
 from ._base import BaseBackprop
 from ._class_weight import class_factors
 from ._data import SomeSamples
-from ._labels import encode_indicators, settle_classes
+from ._labels import encode_indicators, refuse_unknown_labels, settle_classes
+from ._scoring import Given
 
 if TYPE_CHECKING:
     from typing import Self
@@ -77,9 +78,10 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     nesterovs_momentum : bool, default=True
         Whether the momentum of 'sgd' is Nesterov's.
     early_stopping : bool, default=False
-        Whether to set ``validation_fraction`` of the data aside, to stop when the accuracy on it
-        does not improve for more than ``n_iter_no_change`` epochs, and to restore the best weights.
-        Two classes are split in equal shares. Not used by 'lbfgs'.
+        Whether to set ``validation_fraction`` of the data aside, to stop when the accuracy on it,
+        or what ``scoring`` asks for, does not improve for more than ``n_iter_no_change`` epochs,
+        and to restore the best weights. Two classes are split in equal shares. With ``X_val`` in
+        ``fit``, nothing is set aside. Not used by 'lbfgs'.
     validation_fraction : float, default=0.1
         The share of the data to set aside for early stopping.
     beta_1 : float, default=0.9
@@ -92,6 +94,13 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         Epochs in a row without improvement to bear. Not used by 'lbfgs'.
     max_fun : int, default=15000
         The most evaluations of the loss by 'lbfgs'.
+    scoring : str, callable or None, default=None
+        What to score validation data by, those set aside for early stopping or those given to
+        ``fit``: None is accuracy, 'loss' minus ``validation_loss_curve_``, a str the name of one of
+        scikit-learn's scorers, a callable is called as ``scoring(estimator, X, y)``. The greater
+        the better. A scorer gets rows as they were given to ``fit``, with ``sample_weight`` if
+        there are weights and it takes them. Without validation data, any but None raises
+        ValueError.
     max_time : float or None, default=None
         The most seconds that a fit may train. It then ends after a whole update, with a warning,
         and as an interrupted one: epochs (with 'lbfgs' iterations) not done are not counted, and
@@ -126,10 +135,13 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     loss_curve_ : list of float, of length n_iter_ (longer after warm starts and partial fits)
         The loss of each epoch. Not set by 'lbfgs'.
     validation_scores_ : list of float or None
-        The accuracy on the validation set after each epoch; None without early stopping. Not set by
-        'lbfgs'.
+        The accuracy, or what ``scoring`` asks for, on the validation data after each epoch; None
+        without validation data. Not set by 'lbfgs'.
+    validation_loss_curve_ : list of float or None
+        The loss of the validation data after each epoch, without the penalty; None without
+        validation data. Not set by 'lbfgs'.
     best_validation_score_ : float or None
-        The highest of them; None without early stopping. Not set by 'lbfgs'.
+        The highest of the scores; None without validation data. Not set by 'lbfgs'.
     best_n_iter_ : int or None
         Its place in ``validation_scores_``, from 1: the epoch whose weights were restored; None
         without early stopping. Not set by 'lbfgs'.
@@ -199,6 +211,15 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     True
     >>> model.predict_proba(X_test[:2]).shape
     (2, 3)
+
+    Own validation data, scored by log loss, decide when to stop:
+
+    >>> model = BackpropClassifier(
+    ...     learning_rate_init=0.01, early_stopping=True, scoring="neg_log_loss", random_state=0
+    ... )
+    >>> model = model.fit(X_train, y_train, X_val=X_test, y_val=y_test)
+    >>> model.best_validation_score_ == max(model.validation_scores_)
+    True
     """
 
     __module__ = "fastbp"
@@ -238,6 +259,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         epsilon: float = 1e-8,
         n_iter_no_change: int | float = 10,
         max_fun: int = 15000,
+        scoring: Any = None,
         max_time: float | None = None,
         dtype: str = "auto",
         matmul_precision: str = "highest",
@@ -267,6 +289,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
+        self.scoring = scoring
         self.max_time = max_time
         self.dtype = dtype
         self.matmul_precision = matmul_precision
@@ -304,7 +327,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         KeyboardInterrupt
             If interrupted; the estimator is then as it was before.
         """
-        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
+        return self._fit(Given(X, y, sample_weight), incremental=True, classes=classes)
 
     def predict(self, X: Any) -> Any:
         """Predict classes.
@@ -403,19 +426,31 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     def _encode_targets(
         self, y: Any, dtype: str, incremental: bool, classes: Any
     ) -> tuple[Array, int]:
-        multilabel = type_of_target(y, input_name="y").startswith("multilabel")
+        settle_classes(self, y, self._has_labels(y), incremental, classes)
+        softmax = len(self.classes_) > 2 and not self._multilabel
+        self._core_loss = "log_loss" if softmax else "binary_log_loss"
+        targets = self._encode(y, dtype)
+        return targets, len(self.classes_) if softmax else targets.shape[1]
+
+    def _encode_validation_targets(self, y: Any, dtype: str, n_outputs: int) -> Array:
+        refuse_unknown_labels(self, y, self._has_labels(y))
+        return self._encode(y, dtype)
+
+    def _has_labels(self, y: Any) -> bool:
+        """Tell whether y is an indicator matrix of labels."""
+        multilabel: bool = type_of_target(y, input_name="y").startswith("multilabel")
         if sp.issparse(y) and not multilabel:
             raise ValueError("A sparse y must be a matrix of label indicators.")
-        settle_classes(self, y, multilabel, incremental, classes)
-        if multilabel:
-            self._core_loss = "binary_log_loss"
-            return encode_indicators(y, dtype), y.shape[1]
+        return multilabel
+
+    def _encode(self, y: Any, dtype: str) -> Array:
+        """Return y, of known labels, as the core's loss takes it."""
+        if self._multilabel:
+            return encode_indicators(y, dtype)
         codes = np.searchsorted(self.classes_, y)
-        if len(self.classes_) > 2:
-            self._core_loss = "log_loss"
-            return codes.astype(np.int32), len(self.classes_)
-        self._core_loss = "binary_log_loss"
-        return codes.reshape(-1, 1).astype(dtype), 1
+        if self._core_loss == "log_loss":
+            return codes.astype(np.int32)
+        return codes.reshape(-1, 1).astype(dtype)
 
     def _weight_factors(self, y: Any, incremental: bool) -> Array | None:
         return class_factors(self, y, incremental)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 #: Parameters that scikit-learn does not have and L-BFGS has no use for, with the values that it
 #: takes. Of scikit-learn's own, those of other solvers pass, so that a grid over solvers works.
 TAKEN_BY_LBFGS: dict[str, tuple[object, ...]] = {
+    "scoring": (None,),
     "warm_start": (False, True),
 }
 
@@ -28,10 +29,25 @@ def refuse_with_lbfgs(model: BaseBackprop) -> None:
             )
 
 
-def refuse_conflicts(model: BaseBackprop, dtype: str) -> None:
-    """Raise for parameters that do not go together; ``dtype`` is the compute type."""
+def refuse_conflicts(model: BaseBackprop, dtype: str, incremental: bool, validates: bool) -> None:
+    """Raise for parameters that do not go together.
+
+    ``dtype`` is the compute type; ``incremental`` tells ``partial_fit`` from ``fit``, and
+    ``validates`` whether the user gave validation data.
+    """
     if model.solver == "lbfgs":
+        if validates:
+            raise ValueError(
+                "X_val and y_val need solver='sgd' or 'adam', but solver='lbfgs'. Leave them out, "
+                "or set another solver."
+            )
         refuse_with_lbfgs(model)
+    if model.scoring is not None and not validates and (incremental or not model.early_stopping):
+        advice = "" if incremental else ", early_stopping=True, or give fit X_val and y_val"
+        raise ValueError(
+            f"scoring={model.scoring!r} needs validation data, and there are none. Set "
+            f"scoring=None{advice}."
+        )
     if dtype == "float64" and model.matmul_precision != "highest":
         meaning = ", which means float64 with solver='lbfgs'" if model.dtype == "auto" else ""
         raise ValueError(

@@ -48,16 +48,16 @@ class Samples(NamedTuple):
     def take(self, rows: NDArray[np.int64]) -> SomeSamples:
         """Return some of them."""
         weight = None if self.sample_weight is None else self.sample_weight[rows]
-        return SomeSamples(self.X, rows, self.y[rows], weight)
+        return SomeSamples(self, rows, self.y[rows], weight)
 
 
 class SomeSamples(NamedTuple):
     """Some of the samples; of X, which may be large, there is no copy."""
 
-    X: Any  # of all samples
-    rows: NDArray[np.int64]  # which of them
-    y: Array  # [len(rows)] or [len(rows) × n_outputs]
-    sample_weight: Array | None  # [len(rows)]
+    of: Samples  # all
+    rows: NDArray[np.int64] | None  # which of them; None: all
+    y: Array  # of these rows
+    sample_weight: Array | None  # of these rows
 
 
 class SparseSizes(NamedTuple):
@@ -167,6 +167,20 @@ def sparse_sizes(X: Any, max_rows: int) -> SparseSizes:
     counts.partition(len(counts) - max(1, n_fullest))
     fullest = counts[len(counts) - n_fullest :]
     return SparseSizes(max(1, int(counts.max())), int(fullest.sum(dtype=np.int64)))
+
+
+def sizes_for_validation(sizes: SparseSizes, X_val: Any) -> SparseSizes:
+    """Return sizes for a network that predicts for X_val too, by itself or as `beside` made it."""
+    if sizes.row == 0:
+        return sizes
+    row = max(sizes.row, int(np.diff(X_val.indptr).max()))
+    return SparseSizes(row, max(row, sizes.batch))
+
+
+def beside(X: Any, X_val: Any) -> Any:
+    """Return X_val as the core reads it in a network that trains on X: sparse, if that does."""
+    is_csr = getattr(X_val, "format", None) == "csr"
+    return X_val if is_csr or sparse_sizes(X, 1).row == 0 else sp.csr_array(X_val)
 
 
 def to_compute_type(array: Array, dtype: str, name: str) -> Array:

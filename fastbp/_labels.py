@@ -30,6 +30,18 @@ def settle_classes(
             model.classes_ = unique_labels(y)
     if begins:
         model._multilabel, model._sparse_labels = multilabel, sp.issparse(y)
+    _check_kind(model, y, multilabel)
+    if incremental or not begins:
+        _check_labels(unique_labels(y), model.classes_, bool(model.warm_start))
+
+
+def refuse_unknown_labels(model: BackpropClassifier, y: Any, multilabel: bool) -> None:
+    """Raise for labels, or a kind of y, that the training does not know."""
+    _check_kind(model, y, multilabel)
+    _check_labels(unique_labels(y), model.classes_, all_needed=False)
+
+
+def _check_kind(model: BackpropClassifier, y: Any, multilabel: bool) -> None:
     if multilabel != model._multilabel:
         is_or_not = "is" if multilabel else "is not"
         raise ValueError(f"y {is_or_not} multilabel, unlike that of the first call.")
@@ -37,8 +49,6 @@ def settle_classes(
         raise ValueError(
             f"y has {y.shape[1]} columns of labels, but there are {len(model.classes_)} classes."
         )
-    if incremental or not begins:
-        _check_labels(unique_labels(y), model.classes_, bool(model.warm_start))
 
 
 def _check_labels(labels: Array, classes: Array, all_needed: bool) -> None:

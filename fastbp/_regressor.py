@@ -17,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from . import _core
 from ._base import BaseBackprop
 from ._data import SomeSamples, to_compute_type
+from ._scoring import Given
 
 if TYPE_CHECKING:
     from typing import Self
@@ -82,9 +83,10 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     nesterovs_momentum : bool, default=True
         Whether the momentum of 'sgd' is Nesterov's.
     early_stopping : bool, default=False
-        Whether to set ``validation_fraction`` of the data aside, to stop when R² on it does not
-        improve for more than ``n_iter_no_change`` epochs, and to restore the best weights. Not used
-        by 'lbfgs'.
+        Whether to set ``validation_fraction`` of the data aside, to stop when R² on it, or what
+        ``scoring`` asks for, does not improve for more than ``n_iter_no_change`` epochs, and to
+        restore the best weights. With ``X_val`` in ``fit``, nothing is set aside. Not used by
+        'lbfgs'.
     validation_fraction : float, default=0.1
         The share of the data to set aside for early stopping.
     beta_1 : float, default=0.9
@@ -97,6 +99,13 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         Epochs in a row without improvement to bear. Not used by 'lbfgs'.
     max_fun : int, default=15000
         The most evaluations of the loss by 'lbfgs'.
+    scoring : str, callable or None, default=None
+        What to score validation data by, those set aside for early stopping or those given to
+        ``fit``: None is R², 'loss' minus ``validation_loss_curve_``, a str the name of one of
+        scikit-learn's scorers, a callable is called as ``scoring(estimator, X, y)``. The greater
+        the better. A scorer gets rows as they were given to ``fit``, with ``sample_weight`` if
+        there are weights and it takes them. Without validation data, any but None raises
+        ValueError.
     max_time : float or None, default=None
         The most seconds that a fit may train. It then ends after a whole update, with a warning,
         and as an interrupted one: epochs (with 'lbfgs' iterations) not done are not counted, and
@@ -125,9 +134,13 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     loss_curve_ : list of float, of length n_iter_ (longer after warm starts and partial fits)
         The loss of each epoch. Not set by 'lbfgs'.
     validation_scores_ : list of float or None
-        R² on the validation set after each epoch; None without early stopping. Not set by 'lbfgs'.
+        R², or what ``scoring`` asks for, on the validation data after each epoch; None without
+        validation data. Not set by 'lbfgs'.
+    validation_loss_curve_ : list of float or None
+        The loss of the validation data after each epoch, without the penalty; None without
+        validation data. Not set by 'lbfgs'.
     best_validation_score_ : float or None
-        The highest of them; None without early stopping. Not set by 'lbfgs'.
+        The highest of the scores; None without validation data. Not set by 'lbfgs'.
     best_n_iter_ : int or None
         Its place in ``validation_scores_``, from 1: the epoch whose weights were restored; None
         without early stopping. Not set by 'lbfgs'.
@@ -197,6 +210,13 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     True
     >>> model.predict(X_test[:2]).shape
     (2,)
+
+    Loss and score of validation data, epoch by epoch:
+
+    >>> model = BackpropRegressor(solver="sgd", early_stopping=True, scoring="loss", random_state=0)
+    >>> model = model.fit(X_train, y_train)
+    >>> model.validation_loss_curve_[model.best_n_iter_ - 1] == -model.best_validation_score_
+    True
     """
 
     __module__ = "fastbp"
@@ -233,6 +253,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         epsilon: float = 1e-8,
         n_iter_no_change: int | float = 10,
         max_fun: int = 15000,
+        scoring: Any = None,
         max_time: float | None = None,
         dtype: str = "auto",
         matmul_precision: str = "highest",
@@ -262,6 +283,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
+        self.scoring = scoring
         self.max_time = max_time
         self.dtype = dtype
         self.matmul_precision = matmul_precision
@@ -296,7 +318,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         KeyboardInterrupt
             If interrupted; the estimator is then as it was before.
         """
-        return self._fit(X, y, sample_weight, incremental=True)
+        return self._fit(Given(X, y, sample_weight), incremental=True)
 
     def predict(self, X: Any) -> Array:
         """Predict targets.
@@ -338,6 +360,12 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         if self.loss == "poisson" and (targets < 0).any():
             raise ValueError("Some values of y are negative, but loss='poisson' requires y >= 0.")
         return targets, targets.shape[1]
+
+    def _encode_validation_targets(self, y: Any, dtype: str, n_outputs: int) -> Array:
+        targets, n_val_outputs = self._encode_targets(y, dtype, incremental=True, classes=None)
+        if n_val_outputs != n_outputs:
+            raise ValueError(f"y has {n_val_outputs} outputs, but that to train on {n_outputs}.")
+        return targets
 
     def _make_scorer(self, validation: SomeSamples) -> Callable[[Array], float]:
         """Return R² on the validation samples, averaged over the outputs.

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 
 from ._callbacks import STOPPED, Tasks
-from ._data import NON_FINITE, Samples, SomeSamples, refuse_zero_weights
+from ._data import NON_FINITE, Samples
 from ._optimizer import SMALLEST_ADAPTIVE_RATE, Optimizer
+from ._scoring import name_of_scoring
 from ._time_limit import TimeLimit
+from ._validation import Validation, ValidationSource, set_aside
 from ._weights import Weights
 
 if TYPE_CHECKING:
@@ -37,8 +37,10 @@ STOCHASTIC_ATTRIBUTES = (
     "validation_scores_",
     "best_validation_score_",
     "best_n_iter_",
+    "validation_loss_curve_",
     "_no_improvement_count",
     "_optimizer",
+    "_scored_by",
 )
 
 
@@ -69,6 +71,7 @@ def fit_stochastic(
     incremental: bool,
     tasks: Tasks,
     limit: TimeLimit,
+    source: ValidationSource,
 ) -> Weights:
     """Train for one call of ``fit`` or ``partial_fit``; set the solver's fitted attributes.
 
@@ -78,44 +81,20 @@ def fit_stochastic(
     if incremental and model.early_stopping:
         raise ValueError("partial_fit does not support early_stopping=True")
 
-    order, validation = None, None
-    if model.early_stopping:
-        order, validation = split_rows(model, samples, random_state)
+    order, validation = set_aside(model, samples, source, random_state)
     n_rows = samples.n_rows if order is None else len(order)
     batch_rows = clip_batch_size(model.batch_size, n_rows)
 
-    net = model._make_net(weights, samples.X, solver=optimizer.solver, max_rows=batch_rows)
+    X_val = None if source.own is None else source.own.X
+    net = model._make_net(
+        weights, samples.X, solver=optimizer.solver, max_rows=batch_rows, X_val=X_val
+    )
     optimizer.restore(net, weights.dtype)
     run = Run(model, net, optimizer, samples, order, batch_rows, random_state, tasks, limit)
     if validation is not None:
-        run.watch_score(validation, Weights(list(weights.coefs), list(weights.intercepts)))
+        run.watch(Validation(model, net, validation, source.given), weights)
     weights.clear()
     return run.train(1 if incremental else model.max_iter, incremental)
-
-
-def split_rows(
-    model: BaseBackprop, samples: Samples, random_state: np.random.RandomState
-) -> tuple[Order, SomeSamples]:
-    """Set rows aside for early stopping: the order of those to train on, and the others.
-
-    The same random numbers are drawn as for splitting X and y themselves.
-    """
-    train_rows, validation_rows = train_test_split(
-        np.arange(samples.n_rows, dtype=np.int64),
-        random_state=random_state,
-        test_size=model.validation_fraction,
-        stratify=model._labels_to_stratify(samples.y),
-    )
-    if len(validation_rows) < 2:
-        raise ValueError(
-            "The validation set is too small. Increase 'validation_fraction' or the size of your "
-            "dataset."
-        )
-    validation = samples.take(validation_rows)
-    refuse_zero_weights(validation.sample_weight, " of the validation set")
-    if samples.sample_weight is not None:
-        refuse_zero_weights(samples.sample_weight[train_rows], " outside the validation set")
-    return train_rows, validation
 
 
 def clip_batch_size(batch_size: int | str, n_rows: int) -> int:
@@ -157,9 +136,12 @@ class Run:
         self.limit = limit
         self.rows_trained = 0
         self.losses: list[float] = []  # of this call; what lies beyond standing.n_iter is void
+        self.validation: Validation | None = None
+        self.decides_by_score = False
         self.scores: list[float] = []
+        self.validation_losses: list[float] = []
         self.earlier_scores: list[float] = []
-        self.validation_score: Callable[[], float] | None = None
+        self.earlier_validation_losses: list[float] = []
 
         best_loss = getattr(model, "best_loss_", None)
         self.standing = Standing(
@@ -169,25 +151,29 @@ class Run:
             best=Best(math.inf if best_loss is None else best_loss),
         )
 
-    def watch_score(self, validation: SomeSamples, weights: Weights) -> None:
-        """Let the score on a validation set, instead of the loss, decide when to stop."""
-        score, net = self.model._make_scorer(validation), self.net
-        X, rows = validation.X, validation.rows
-        self.validation_score = lambda: score(net.predict(X, order=rows))
+    def watch(self, validation: Validation, weights: Weights) -> None:
+        """Measure validation data each epoch; with early stopping, let the score decide."""
+        model, self.validation = self.model, validation
         best, no_improvement = Best(-math.inf), 0
-        best_score = getattr(self.model, "best_validation_score_", None)
-        if best_score is not None:
-            # The last call ended with its best weights: they are where this one begins.
-            best = Best(best_score, self.model.best_n_iter_, weights)
-            no_improvement = self.model._no_improvement_count
-            self.earlier_scores = self.model.validation_scores_ or []
-        self.standing = self.standing._replace(best=best, no_improvement=no_improvement)
+        scores = getattr(model, "validation_scores_", None)
+        if scores is not None and model._scored_by == name_of_scoring(model.scoring):
+            self.earlier_scores = scores
+            self.earlier_validation_losses = model.validation_loss_curve_ or []
+            best_score = model.best_validation_score_
+            if best_score is not None and model.best_n_iter_ is not None:
+                # The last call ended with its best weights: they are where this one begins.
+                beginning = Weights(list(weights.coefs), list(weights.intercepts))
+                best = Best(best_score, model.best_n_iter_, beginning)
+                no_improvement = model._no_improvement_count
+        if model.early_stopping:
+            self.decides_by_score = True
+            self.standing = self.standing._replace(best=best, no_improvement=no_improvement)
 
     def train(self, max_iter: int, incremental: bool) -> Weights:
         """Run epochs until there is a reason to stop; set fitted attributes; return weights."""
         interrupted = self._run_epochs(max_iter)
         if self._lacks_score():
-            raise ValueError(NON_FINITE)
+            raise ValueError(self._why_no_score())
         if not interrupted and not incremental:
             self._warn_unless_converged()
         best = self.standing.best.weights
@@ -270,17 +256,17 @@ class Run:
         n_iter = before.n_iter + 1
         self.losses.append(loss)
         self._say(f"Iteration {n_iter}, loss = {loss:.8f}")
-        if self.validation_score is None:
+        if self.validation is None or not self.decides_by_score:
             if not math.isfinite(loss) and not self._weights().are_finite():
                 raise ValueError(NON_FINITE)
             diverged = False
             best, no_improvement = self._judge_loss(loss)
+            if self.validation is not None:
+                self._measure(self.validation)
         else:
             weights = self._weights()
             diverged = not weights.are_finite()
-            score = math.nan if diverged else self.validation_score()
-            self._say(f"Validation score: {score:f}")
-            self.scores.append(score)
+            score = self._measure(self.validation, weights, diverged)
             best, no_improvement = self._judge_score(score, weights)
         rate = self.optimizer.rate_after_epoch(
             before.learning_rate, self.model.t_ + self.rows_trained
@@ -289,6 +275,20 @@ class Run:
         if no_improvement > self.model.n_iter_no_change:
             after = self._act_on_plateau(after)
         self.standing = after
+
+    def _measure(
+        self, validation: Validation, weights: Weights | None = None, diverged: bool = False
+    ) -> float:
+        """Take down score and loss of the validation samples; return the score."""
+        n_rows = self.model.t_ + self.rows_trained
+        standing = {"n_iter_": len(self.losses), "loss_": self.losses[-1], "t_": n_rows}
+        score, loss = (math.nan, math.nan)
+        if not diverged:
+            score, loss = validation.measure(weights, standing)
+        self._say(f"Validation score: {score:f}")
+        self.scores.append(score)
+        self.validation_losses.append(loss)
+        return score
 
     def _judge_loss(self, loss: float) -> tuple[Best, int]:
         best, no_improvement = self.standing.best, self.standing.no_improvement
@@ -304,7 +304,7 @@ class Run:
 
     def _act_on_plateau(self, standing: Standing) -> Standing:
         """Stop, or divide the learning rate, after too many epochs without improvement."""
-        watched = "Training loss" if self.validation_score is None else "Validation score"
+        watched = "Validation score" if self.decides_by_score else "Training loss"
         reason = (
             f"{watched} did not improve more than tol={self.model.tol:f} for "
             f"{self.model.n_iter_no_change} consecutive epochs."
@@ -321,7 +321,16 @@ class Run:
 
     def _lacks_score(self) -> bool:
         """Tell whether early stopping has no weights to restore: no score was finite."""
-        return self.validation_score is not None and self.standing.best.weights is None
+        return self.decides_by_score and self.standing.best.weights is None
+
+    def _why_no_score(self) -> str:
+        scored = self.validation is not None and self.validation.scorer is not None
+        if self.standing.diverged or not scored:
+            return NON_FINITE
+        return (
+            f"scoring={self.model.scoring!r} gave no finite score, so that early stopping has no "
+            "best weights. Choose another scoring, or validation data that it is defined for."
+        )
 
     def _warn_unless_converged(self) -> None:
         if self.standing.diverged:
@@ -349,17 +358,27 @@ class Run:
         model.loss_curve_ = [*getattr(model, "loss_curve_", []), *losses]
         model.n_iter_ = standing.n_iter
         model.t_ += self.rows_trained
-        if self.validation_score is None:
-            model.best_loss_ = standing.best.value
-            model.validation_scores_ = model.best_validation_score_ = model.best_n_iter_ = None
-        else:
-            model.best_loss_ = None
-            model.validation_scores_ = [*self.earlier_scores, *self.scores[: standing.n_iter]]
-            model.best_validation_score_ = standing.best.value
-            model.best_n_iter_ = standing.best.n_iter
+        model.best_loss_ = None if self.decides_by_score else standing.best.value
+        self._set_validation_attributes(model)
         model.interrupted_ = interrupted
         model._no_improvement_count = standing.no_improvement
         model._optimizer = self.optimizer.after(solver_state, standing.learning_rate)
+
+    def _set_validation_attributes(self, model: BaseBackprop) -> None:
+        n_iter, best = self.standing.n_iter, self.standing.best
+        model.validation_scores_ = model.validation_loss_curve_ = None
+        model.best_validation_score_ = model.best_n_iter_ = None
+        model._scored_by = name_of_scoring(model.scoring)
+        if self.validation is None:
+            return
+        losses = [*self.earlier_validation_losses, *self.validation_losses[:n_iter]]
+        model.validation_scores_ = [*self.earlier_scores, *self.scores[:n_iter]]
+        model.validation_loss_curve_ = losses
+        if self.decides_by_score:
+            model.best_validation_score_, model.best_n_iter_ = best.value, best.n_iter
+        else:
+            finite = [score for score in model.validation_scores_ if math.isfinite(score)]
+            model.best_validation_score_ = max(finite, default=None)
 
     def _weights(self) -> Weights:
         return Weights(*self.net.get_weights())

@@ -13,7 +13,7 @@ from fastbp._conflicts import TAKEN_BY_LBFGS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-REFUSED_BY_LBFGS: dict[str, Any] = {"warm_start": "optimizer"}
+REFUSED_BY_LBFGS: dict[str, Any] = {"scoring": "loss", "warm_start": "optimizer"}
 
 
 def test_each_parameter_has_its_case() -> None:
@@ -48,3 +48,22 @@ def test_precision_is_for_float32(estimator: type, precision: str) -> None:
         model.set_params(matmul_precision="highest").fit(X, y)
         model.set_params(matmul_precision=precision, dtype="float32").fit(X, y)
         assert np.isfinite(model.predict(X)).all()
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_lbfgs_refuses_validation_data(estimator: type) -> None:
+    X, y = draw()
+    with pytest.raises(ValueError, match=r"X_val and y_val need .*solver='lbfgs'"):
+        estimator(solver="lbfgs").fit(X, y, X_val=X, y_val=y)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_scoring_needs_validation_data(estimator: type) -> None:
+    X, y = draw()
+    model = estimator(scoring="loss", max_iter=2)
+    with pytest.raises(ValueError, match=r"scoring='loss' needs .*early_stopping=True.*X_val"):
+        model.fit(X, y)
+    model.fit(X, y, X_val=X, y_val=y)
+    with pytest.raises(ValueError, match=r"scoring='loss' needs .* Set scoring=None\.$"):
+        model.partial_fit(X, y)
+    model.set_params(scoring=None).partial_fit(X, y)

@@ -41,6 +41,7 @@ BAD_PARAMETERS: dict[str, list[Any]] = {
     "epsilon": [0],
     "n_iter_no_change": [0, 2.5],
     "max_fun": [0],
+    "scoring": ["best", 1, ["r2"], {"r2": "r2"}],
     "max_time": [0, -1, np.nan, "1s"],
     "dtype": ["float16", np.float32, None],
     "matmul_precision": ["low", "HIGH", None, 3],
@@ -73,7 +74,7 @@ def test_parameters_are_those_of_scikit_learn(ours: type, theirs: type) -> None:
     mine = inspect.signature(ours).parameters
     other = inspect.signature(theirs).parameters
     assert [*mine][: len(other)] == [*other]
-    own = ["max_time", "dtype", "matmul_precision", "n_jobs"]
+    own = ["scoring", "max_time", "dtype", "matmul_precision", "n_jobs"]
     own += ["class_weight"] if ours is BackpropClassifier else []
     assert {name: p.default for name, p in mine.items() if name not in own} == {
         name: p.default for name, p in other.items()
@@ -83,6 +84,8 @@ def test_parameters_are_those_of_scikit_learn(ours: type, theirs: type) -> None:
     assert all(mine[name].kind is inspect.Parameter.KEYWORD_ONLY for name in own)
     for method in ("fit", "partial_fit", "predict", "score"):
         expected = [*inspect.signature(getattr(theirs, method)).parameters]
+        if method == "fit":
+            expected += ["X_val", "y_val", "sample_weight_val"]
         assert [*inspect.signature(getattr(ours, method)).parameters] == expected
     assert documented_parameters(ours.__doc__ or "") == [*mine]
 
