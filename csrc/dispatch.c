@@ -222,7 +222,7 @@ const char *fbp_activation_name(int id)
 const char *fbp_loss_name(int id)
 {
     static const char *const names[] = {
-#define FBP_LOSS(NAME, name, link, reduction) #name,
+#define FBP_LOSS(NAME, name, link, reduction, parameter) #name,
 #include "registry.def"
     };
     return id >= 0 && id < FBP_N_LOSSES ? names[id] : NULL;
@@ -231,7 +231,7 @@ const char *fbp_loss_name(int id)
 const char *fbp_loss_link(int id)
 {
     static const char *const names[] = {
-#define FBP_LOSS(NAME, name, link, reduction) #link,
+#define FBP_LOSS(NAME, name, link, reduction, parameter) #link,
 #include "registry.def"
     };
     return id >= 0 && id < FBP_N_LOSSES ? names[id] : NULL;
@@ -287,8 +287,17 @@ int fbp_loss_takes_codes(int id)
 {
     enum { MEAN, SUM, CODES };
     static const int reductions[] = {
-#define FBP_LOSS(NAME, name, link, reduction) reduction,
+#define FBP_LOSS(NAME, name, link, reduction, parameter) reduction,
 #include "registry.def"
     };
     return id >= 0 && id < FBP_N_LOSSES && reductions[id] == CODES;
+}
+
+int fbp_loss_parameter(int id)
+{
+    static const int parameters[] = {
+#define FBP_LOSS(NAME, name, link, reduction, parameter) FBP_PARAMETER_##parameter,
+#include "registry.def"
+    };
+    return id >= 0 && id < FBP_N_LOSSES ? parameters[id] : FBP_PARAMETER_NONE;
 }

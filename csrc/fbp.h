@@ -30,7 +30,7 @@ typedef enum {
     FBP_N_ACTIVATIONS
 } fbp_activation;
 
-#define FBP_LOSS(NAME, name, link, reduction) FBP_LOSS_##NAME,
+#define FBP_LOSS(NAME, name, link, reduction, parameter) FBP_LOSS_##NAME,
 typedef enum {
 #include "registry.def"
     FBP_N_LOSSES
@@ -61,6 +61,15 @@ typedef enum {
     FBP_N_PRECISIONS
 } fbp_precision;
 
+/** A number that a loss reads beside outputs and targets: none; the label smoothing of a step; or one per
+ *  output in the spec, a number > 0 or a level between 0 and 1. */
+typedef enum {
+    FBP_PARAMETER_NONE,
+    FBP_PARAMETER_SMOOTHING,
+    FBP_PARAMETER_POSITIVE,
+    FBP_PARAMETER_LEVEL
+} fbp_parameter;
+
 typedef enum { FBP_F32, FBP_F64 } fbp_real;
 
 /** Rows of a batch that are held at once; larger batches run in chunks. */
@@ -88,6 +97,9 @@ typedef struct {
     /* A net for sparse X takes CSR only, and passes over what is not stored. Values stored: */
     int64_t max_row_nonzeros;   /* in the fullest row, ≥ 1; 0: X is dense, or CSR made dense */
     int64_t max_batch_nonzeros; /* in any FBP_CHUNK_ROWS rows of any batch; read if max_rows > 0 */
+    /* [n_out] the loss's parameters, as fbp_loss_parameter says, if it has such and max_rows > 0; else
+     * NULL. They count as rounded to real. */
+    const double *loss_parameters;
 } fbp_spec;
 
 /** A matrix of samples: dense, or CSR when indptr is set. Borrowed, read only. Both give the
@@ -116,7 +128,9 @@ typedef struct {
     double learning_rate;
     double momentum;                /* sgd, nesterov */
     double beta_1, beta_2, epsilon; /* adam */
-    fbp_poll_fn poll;               /* or NULL */
+    double label_smoothing; /* in [0, 1): y·(1 − s) + s/K stands for y, K being 2 for a logistic
+                                       output and the classes of a softmax; 0 for other losses */
+    fbp_poll_fn poll;       /* or NULL */
     void *poll_context;
 } fbp_step;
 
@@ -363,6 +377,10 @@ int fbp_solver_n_moments(int id);
 /** Whether y holds int32 class codes for this loss (otherwise reals, one per output).
  *  Threads any · Memory none allocated */
 int fbp_loss_takes_codes(int id);
+
+/** What a loss reads beside outputs and targets, an fbp_parameter.
+ *  Threads any · Memory none allocated; FBP_PARAMETER_NONE for an id out of range */
+int fbp_loss_parameter(int id);
 
 /** The threads OpenMP would use now, in the calling thread: what OMP_NUM_THREADS and limits set by
  *  threadpoolctl leave.

@@ -87,9 +87,17 @@ typedef void fbp_update_fn(const fbp_strip *strip, const fbp_update *update);
 /* out = act(x · W + b) for rows (a multiple of MR) of sparse x. */
 typedef void fbp_forward_sparse_fn(int64_t rows, int64_t fan_out, int64_t fan_in, const fbp_csr *x,
                                    const void *w, const void *b, void *out, int64_t out_stride);
-/* z → delta in place, and each row's loss. y: int32 codes, or reals n padded to lanes apart. */
-typedef void fbp_loss_fn(int64_t rows, int64_t n, void *z, int64_t stride, const void *y,
-                         const void *weights, double *row_loss);
+/* What a loss compares z with. */
+typedef struct {
+    const void *y;       /* int32 codes, or reals n padded to lanes apart */
+    const void *weights; /* real [rows], or NULL: all one */
+    const void
+        *parameters; /* real, whole vectors: of n outputs, or the only one's again and again */
+    double label_smoothing;
+} fbp_targets;
+/* z → delta in place, and each row's loss. */
+typedef void fbp_loss_fn(int64_t rows, int64_t n, void *z, int64_t stride,
+                         const fbp_targets *targets, double *row_loss);
 /* z → prediction in place. */
 typedef void fbp_link_fn(int64_t rows, int64_t n, void *z, int64_t stride);
 /* Rows order[0 … rows−1] of x (or first … when order is NULL) into panels. */
@@ -218,6 +226,8 @@ struct fbp_net {
     double beta_1_power, beta_2_power; /* βᵗ by repeated multiplication */
     fbp_layer *layers;
     double *row_loss; /* [chunk] */
+    void
+        *loss_parameters; /* real, as in fbp_targets; NULL for a loss without, or to predict only */
     fbp_task *tasks;
     int32_t *task_order;   /* task numbers, grouped by thread */
     int32_t *task_begin;   /* [n_threads + 1] each thread's part of task_order */

@@ -9,6 +9,7 @@
 
 #include "arena.h"
 #include "isa/fpenv.h"
+#include "loss.h"
 #include "sparse.h"
 #include "tasks.h"
 
@@ -31,6 +32,7 @@ int fbp_spec_is_valid(const fbp_spec *s)
     for (int l = 0; l + 1 < s->n_layers; l++)
         if (s->activations[l] < 0 || s->activations[l] >= FBP_N_ACTIVATIONS) return 0;
     if (s->max_row_nonzeros < 0 || s->max_batch_nonzeros < 0) return 0;
+    if (!fbp_loss_parameters_are_valid(s)) return 0;
     return !fbp_loss_takes_codes(s->loss) || s->units[s->n_layers] > 1;
 }
 
@@ -236,6 +238,7 @@ static void carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
     if (net->sparse.used) fbp_sparse_carve(net, arena);
     if (net->split && net->n_threads > 1) net->tiles = take_tiles(net, net->chunk, widest, arena);
     net->row_loss = fbp_arena_take(arena, net->chunk, sizeof(double));
+    fbp_loss_carve(net, spec, arena);
     net->tasks = fbp_arena_take(arena, net->n_tasks, sizeof(fbp_task));
     net->task_order = fbp_arena_take(arena, 2 * (int64_t)net->n_tasks, sizeof(int32_t));
     net->task_begin = fbp_arena_take(arena, net->n_threads + 1, sizeof(int32_t));

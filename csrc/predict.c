@@ -74,7 +74,8 @@ static void finish_rows(const prediction *p, fbp_scratch *scratch, int64_t row, 
     const fbp_kernels *k = net->kernels;
     if (p->row_loss) {
         fbp_gather_y(net, p->data, p->order, row, n, scratch);
-        k->loss[net->loss](n, net->n_out, z, scratch->stride, scratch->y, NULL, p->row_loss + row);
+        const fbp_targets targets = {.y = scratch->y, .parameters = net->loss_parameters};
+        k->loss[net->loss](n, net->n_out, z, scratch->stride, &targets, p->row_loss + row);
         return;
     }
     const size_t row_bytes = (size_t)net->n_out * fbp_real_bytes(p->out_real);

@@ -23,6 +23,7 @@
 
 #include "data.h"
 #include "form.h"
+#include "loss.h"
 #include "phases.h"
 #include "sparse.h"
 #include "split.h"
@@ -97,12 +98,15 @@ static void loss_of_rows(training *t, int64_t first, int64_t row, int64_t n, int
     const fbp_kernels *k = net->kernels;
     const fbp_layer *output = &net->layers[net->n_layers - 1];
     fbp_scratch *scratch = &net->scratch[thread];
+    const fbp_targets targets = {.y = scratch->y,
+                                 .weights = t->data->weights ? scratch->weights : NULL,
+                                 .parameters = net->loss_parameters,
+                                 .label_smoothing = t->step->label_smoothing};
     fbp_gather_y(net, t->data, t->order, first + row, n, scratch);
     fbp_phase_mark(thread, FBP_PHASE_GATHER);
     k->loss[net->loss](n, net->n_out,
                        fbp_at(net, output->delta, output->column ? row : row * k->nr),
-                       output->delta_stride, scratch->y, t->data->weights ? scratch->weights : NULL,
-                       net->row_loss + row);
+                       output->delta_stride, &targets, net->row_loss + row);
     fbp_phase_mark(thread, FBP_PHASE_LOSS);
 }
 
@@ -330,6 +334,7 @@ fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, i
     if (!net || net->retired || !step || !progress || net->solver == FBP_SOLVER_GRADIENT)
         return FBP_EINVAL;
     if (batch_rows < 1 || batch_rows > net->max_rows || !fbp_data_is_valid(net, data) ||
+        !fbp_smoothing_is_valid(net, step->label_smoothing) ||
         !fbp_order_is_valid(order, n_order, data->x.n_rows))
         return FBP_EINVAL;
     training t = {
@@ -369,7 +374,7 @@ fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step 
                              void *grad)
 {
     if (!net || net->retired || !step || !loss || !grad || net->solver != FBP_SOLVER_GRADIENT ||
-        net->max_rows < 1)
+        net->max_rows < 1 || !fbp_smoothing_is_valid(net, step->label_smoothing))
         return FBP_EINVAL;
     if (!fbp_data_is_valid(net, data) || data->x.n_rows < 1 || data->x.n_rows > net->max_rows)
         return FBP_EINVAL;

@@ -44,6 +44,7 @@ class Net:
         fixed_threads: bool = False,
         isa: str | None = None,
         precision: str = "highest",
+        loss_parameters: Sequence[float] | None = None,  # one per output, see loss_parameter
     ) -> None: ...
     def set_weights(
         self, coefs: Sequence[NDArray[Any]], intercepts: Sequence[NDArray[Any]]
@@ -68,6 +69,7 @@ class Net:
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
+        label_smoothing: float = 0.0,
         poll: Callable[[], bool] | None = None,
     ) -> Progress: ...
     def loss_gradient(
@@ -78,6 +80,7 @@ class Net:
         *,
         sample_weight: NDArray[Any] | None = None,
         alpha: float = 0.0,
+        label_smoothing: float = 0.0,
         poll: Callable[[], bool] | None = None,
     ) -> tuple[float, NDArray[Any]]: ...
     def predict(
@@ -127,4 +130,5 @@ def default_isa(precision: str = "highest", dtype: str = "float32") -> str: ...
 def max_threads() -> int: ...
 def names() -> dict[str, tuple[str, ...]]: ...
 def loss_link(loss: str) -> str: ...
+def loss_parameter(loss: str) -> str | None: ...
 def build_info() -> dict[str, str]: ...

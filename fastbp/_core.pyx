@@ -3,7 +3,7 @@
 """A thin skin over csrc/fbp.h: checks and borrows NumPy arrays, releases the GIL, raises.
 
 Nothing here is policy. ``_core.pyi`` says what each part takes and gives. The module's other parts
-are included: names and families, arrays, and predictions without a ``Net``.
+are included: names and families, arrays, losses' numbers, and predictions without a ``Net``.
 """
 
 from collections import namedtuple
@@ -21,6 +21,7 @@ cnp.import_array()
 
 include "_registry.pxi"
 include "_arrays.pxi"
+include "_losses.pxi"
 
 Progress = namedtuple("Progress", "loss_sum n_rows n_steps")
 
@@ -71,7 +72,7 @@ cdef class Net:
     cdef int64_t max_rows
     cdef bint sparse
     cdef readonly tuple units
-    cdef readonly str isa, precision
+    cdef readonly str isa, precision, loss
     cdef readonly int n_threads
     cdef readonly object progress, dtype
 
@@ -83,7 +84,7 @@ cdef class Net:
 
     def __init__(self, units, activations, loss, *, dtype, solver="gradient", max_rows=0,
                  max_row_nonzeros=0, max_batch_nonzeros=0, n_threads=1, fixed_threads=False,
-                 isa=None, precision="highest"):
+                 isa=None, precision="highest", loss_parameters=None):
         cdef fbp_spec spec
         if self.net != NULL:
             raise RuntimeError("A Net is made once.")
@@ -109,6 +110,7 @@ cdef class Net:
         self.max_rows = max_rows
         self.sparse = max_row_nonzeros > 0
         self.solver = _lookup("solvers", solver)
+        self.loss = loss
         self.codes = fbp_loss_takes_codes(_lookup("losses", loss))
         if self.codes and self.units[-1] < 2:
             raise ValueError(f"loss {loss!r} needs two outputs or more.")
@@ -126,6 +128,11 @@ cdef class Net:
         spec.max_rows = max_rows
         spec.max_row_nonzeros = max_row_nonzeros
         spec.max_batch_nonzeros = max_batch_nonzeros
+        cdef cnp.ndarray parameters = _loss_parameters(
+            loss, loss_parameters, self.units[-1], self.dtype, max_rows > 0
+        )
+        if parameters is not None:
+            spec.loss_parameters = <const double *>cnp.PyArray_DATA(parameters)
         self._create(&spec, isa)
 
     cdef _create(self, fbp_spec *spec, isa):
@@ -251,7 +258,7 @@ cdef class Net:
 
     def train(self, X, y, order, int64_t batch_rows, *, sample_weight=None, double alpha=0.0,
               double learning_rate=0.001, double momentum=0.0, double beta_1=0.9,
-              double beta_2=0.999, double epsilon=1e-8, poll=None):
+              double beta_2=0.999, double epsilon=1e-8, double label_smoothing=0.0, poll=None):
         """Train over the rows named by order, in mini-batches."""
         cdef fbp_data data
         cdef fbp_step step
@@ -270,6 +277,7 @@ cdef class Net:
         asked = _Poll(poll)
         step.alpha, step.learning_rate, step.momentum = alpha, learning_rate, momentum
         step.beta_1, step.beta_2, step.epsilon = beta_1, beta_2, epsilon
+        step.label_smoothing = _label_smoothing(label_smoothing, self.loss, self.dtype)
         step.poll, step.poll_context = _ask, <void *>asked
         self._begin()
         try:
@@ -281,7 +289,8 @@ cdef class Net:
         _finish(status, asked, "X, y, sample_weight or order")
         return self.progress
 
-    def loss_gradient(self, parameters, X, y, *, sample_weight=None, double alpha=0.0, poll=None):
+    def loss_gradient(self, parameters, X, y, *, sample_weight=None, double alpha=0.0,
+                      double label_smoothing=0.0, poll=None):
         """Set the weights from one flat vector; return the loss there and its flat gradient."""
         cdef fbp_data data
         cdef fbp_step step
@@ -306,6 +315,7 @@ cdef class Net:
         asked = _Poll(poll)
         step.alpha, step.learning_rate, step.momentum = alpha, 0.0, 0.0
         step.beta_1, step.beta_2, step.epsilon = 0.0, 0.0, 0.0
+        step.label_smoothing = _label_smoothing(label_smoothing, self.loss, self.dtype)
         step.poll, step.poll_context = _ask, <void *>asked
         self._begin()
         try:

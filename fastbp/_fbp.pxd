@@ -9,6 +9,7 @@ cdef extern from "fbp.h" nogil:
     int FBP_OK, FBP_EINVAL, FBP_ENOMEM, FBP_EISA, FBP_ENONFINITE, FBP_ESTOPPED
     int FBP_F32, FBP_F64, FBP_CHUNK_ROWS
     int FBP_PREDICT_RAW, FBP_PREDICT_STRICT
+    int FBP_PARAMETER_NONE, FBP_PARAMETER_SMOOTHING, FBP_PARAMETER_POSITIVE, FBP_PARAMETER_LEVEL
     int FBP_N_ACTIVATIONS, FBP_N_LOSSES, FBP_N_SOLVERS, FBP_N_ISAS, FBP_N_PRECISIONS
 
     ctypedef struct fbp_net:
@@ -21,6 +22,7 @@ cdef extern from "fbp.h" nogil:
         const int32_t *activations
         int32_t loss, solver, real, precision, isa, n_threads, fixed_threads
         int64_t max_rows, predict_rows, max_row_nonzeros, max_batch_nonzeros
+        const double *loss_parameters
 
     ctypedef struct fbp_matrix:
         int64_t n_rows, n_cols
@@ -36,7 +38,7 @@ cdef extern from "fbp.h" nogil:
         const void *weights
 
     ctypedef struct fbp_step:
-        double alpha, learning_rate, momentum, beta_1, beta_2, epsilon
+        double alpha, learning_rate, momentum, beta_1, beta_2, epsilon, label_smoothing
         fbp_poll_fn poll
         void *poll_context
 
@@ -93,5 +95,6 @@ cdef extern from "fbp.h" nogil:
     const char *fbp_status_text(int status)
     int fbp_solver_n_moments(int id)
     int fbp_loss_takes_codes(int id)
+    int fbp_loss_parameter(int id)
     int fbp_max_threads()
     int fbp_openmp_version()

@@ -15,8 +15,8 @@ O = fan_out, and an array's shape is written beside it.
    ``α/2 · Σ W² / Σ w``.
 
 3. **Delta.** Let ``delta = Σ w · dL/dz`` [B × O] of some layer: what the loss gains when that z
-   grows, times the sum of the weights (we divide by it once, at the end). Each loss here is paired
-   with the link that makes the last layer's delta the plain difference ``w · (o - y)``.
+   grows, times the sum of the weights (we divide by it once, at the end). Most losses here are
+   paired with the link that makes the last layer's delta the plain difference ``w · (o - y)``.
 
 4. **Three products.** The forward product was one. For a layer of known delta, the chain rule gives
    the other two:
@@ -183,13 +183,52 @@ def exponential(z: Array) -> Array:
         return np.exp(z)
 
 
-# Losses: from targets y [B × O] and predictions o [B × O] to one number per row [B].
+# Losses: from targets y [B × O] and predictions o [B × O] to one number per row [B]; and the slope
+# dL/dz [B × O]. Some have a parameter per output, p [O].
 
 
-def squared_error(y: Array, o: Array) -> Array:
-    # The *mean* over outputs, although delta = o - y is the gradient of the sum over them. The
+def squared_error(y: Array, o: Array, p: Any = None) -> Array:
+    # The *mean* over outputs, although o - y is the gradient of the sum over them. The
     # two differ by the factor O; scikit-learn has it so, and so its curves are matched.
     return ((y - o) ** 2).mean(axis=1) / 2
+
+
+def difference(y: Array, o: Array, p: Any = None) -> Array:
+    """Return the slope of every pair of link and loss that is canonical."""
+    return o - y
+
+
+def by_sign(y: Array, o: Array, below: Any, above: Any) -> Array:
+    # At the kink, o = y, the slope is taken to be 0.
+    return np.where(o < y, below, np.where(o > y, above, 0.0))
+
+
+def absolute_error(y: Array, o: Array, p: Any = None) -> Array:
+    return (absolute_error_slope(y, o) * (o - y)).sum(axis=1)
+
+
+def absolute_error_slope(y: Array, o: Array, p: Any = None) -> Array:
+    return by_sign(y, o, -1.0, 1.0)
+
+
+def quantile(y: Array, o: Array, p: Array) -> Array:
+    # The pinball loss (Koenker and Bassett, 1978): least on average where o is the p-quantile of y.
+    return (quantile_slope(y, o, p) * (o - y)).sum(axis=1)
+
+
+def quantile_slope(y: Array, o: Array, p: Array) -> Array:
+    return by_sign(y, o, -p, 1 - p)
+
+
+def huber(y: Array, o: Array, p: Array) -> Array:
+    # A parabola near the target, from p on a line of its slope there (Huber, 1964).
+    slope = huber_slope(y, o, p)
+    return (slope * (o - y) - slope * slope / 2).sum(axis=1)
+
+
+def huber_slope(y: Array, o: Array, p: Array) -> Array:
+    d = o - y
+    return np.where(d > p, p, np.where(d < -p, -p, d))
 
 
 def clip_probability(p: Array) -> Array:
@@ -199,27 +238,55 @@ def clip_probability(p: Array) -> Array:
     return np.clip(p, eps, 1 - eps)
 
 
-def binary_log_loss(y: Array, o: Array) -> Array:
-    p = clip_probability(o)
-    return -(y * np.log(p) + (1 - y) * np.log(1 - p)).sum(axis=1)
+def binary_log_loss(y: Array, o: Array, p: Any = None) -> Array:
+    q = clip_probability(o)
+    return -(y * np.log(q) + (1 - y) * np.log(1 - q)).sum(axis=1)
 
 
-def log_loss(y: Array, o: Array) -> Array:
+def log_loss(y: Array, o: Array, p: Any = None) -> Array:
     return -(y * np.log(clip_probability(o))).sum(axis=1)
 
 
-def poisson(y: Array, o: Array) -> Array:
+def poisson(y: Array, o: Array, p: Any = None) -> Array:
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         y_log_ratio = np.where(y == 0, 0, y * np.log(np.where(y == 0, 1, y) / o))
         return (y_log_ratio - y + o).sum(axis=1)
 
 
-LOSSES: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]] = {
-    # name: (link, loss); for every pair, d loss / dz = o - y
-    "squared_error": (identity, squared_error),
-    "binary_log_loss": (logistic, binary_log_loss),
-    "log_loss": (softmax, log_loss),
-    "poisson": (exponential, poisson),
+def gamma(y: Array, o: Array, p: Any = None) -> Array:
+    # Half the gamma deviance.
+    with np.errstate(divide="ignore", over="ignore"):
+        return (np.log(o / y) + y / o - 1).sum(axis=1)
+
+
+def gamma_slope(y: Array, o: Array, p: Any = None) -> Array:
+    with np.errstate(divide="ignore", over="ignore"):
+        return 1 - y / o
+
+
+def smooth(y: Array, smoothing: float, n_classes: int) -> Array:
+    """Move targets of classes, 0 and 1, towards the middle (Szegedy et al., 2016, section 7)."""
+    return y * (1 - smoothing) + smoothing / n_classes
+
+
+class Loss(NamedTuple):
+    """A loss with its link."""
+
+    link: Callable[[Array], Array]
+    row_losses: Callable[[Array, Array, Any], Array]
+    slope: Callable[[Array, Array, Any], Array]
+    parameter: str | None = None  # of each output: "level" in (0, 1), "positive"; or "smoothing"
+
+
+LOSSES = {
+    "squared_error": Loss(identity, squared_error, difference),
+    "binary_log_loss": Loss(logistic, binary_log_loss, difference, "smoothing"),
+    "log_loss": Loss(softmax, log_loss, difference, "smoothing"),
+    "poisson": Loss(exponential, poisson, difference),
+    "gamma": Loss(exponential, gamma, gamma_slope),
+    "absolute_error": Loss(identity, absolute_error, absolute_error_slope),
+    "quantile": Loss(identity, quantile, quantile_slope, "level"),
+    "huber": Loss(identity, huber, huber_slope, "positive"),
 }
 
 
@@ -244,12 +311,18 @@ def forward(
 
 
 def batch_loss(
-    y: Array, o: Array, sample_weight: Array, weights: list[Array], alpha: float, loss: str
+    y: Array,
+    o: Array,
+    sample_weight: Array,
+    weights: list[Array],
+    alpha: float,
+    loss: str,
+    parameter: Any = None,
 ) -> Any:
     """Weighted average of the rows' losses, plus the penalty (biases go free)."""
-    _, row_losses = LOSSES[loss]
+    row_losses = LOSSES[loss].row_losses(y, o, parameter)
     penalty = alpha / 2 * sum((W * W).sum() for W in weights)
-    return ((sample_weight * row_losses(y, o)).sum() + penalty) / sample_weight.sum()
+    return ((sample_weight * row_losses).sum() + penalty) / sample_weight.sum()
 
 
 def backward(

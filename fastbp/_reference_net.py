@@ -19,6 +19,7 @@ from ._reference import (
     backward,
     batch_loss,
     forward,
+    smooth,
 )
 
 #: Of the core's float32 products.
@@ -55,6 +56,7 @@ class Net:
         fixed_threads: bool = False,
         isa: str | None = None,
         precision: str = "highest",
+        loss_parameters: Sequence[float] | None = None,
     ) -> None:
         self.units = [int(n) for n in units]
         self.activations = list(activations)
@@ -63,6 +65,9 @@ class Net:
             raise ValueError("max_row_nonzeros and max_batch_nonzeros must not be negative")
         _check_name(precision, "precision", PRECISIONS)
         self.loss, self.solver, self.max_rows = loss, solver, int(max_rows)
+        self.loss_parameters = _check_loss_parameters(
+            loss, loss_parameters, self.units[-1], self.max_rows
+        )
         # The core sizes its memory by these; here they only say that X is to be CSR.
         self.sparse = max_row_nonzeros > 0
         self.dtype = np.dtype(dtype)
@@ -142,6 +147,7 @@ class Net:
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
+        label_smoothing: float = 0.0,
         poll: Callable[[], bool] | None = None,
     ) -> Progress:
         """Train over rows in mini-batches: for each, forward, loss, backward, update."""
@@ -151,6 +157,7 @@ class Net:
         if not 1 <= batch_rows <= self.max_rows:
             raise ValueError(f"batch_rows must be in 1..{self.max_rows}, got {batch_rows}")
         self._check_data(X, y, sample_weight)
+        _check_smoothing(label_smoothing, self.loss)
         if order is None:
             order = np.arange(X.shape[0])
         _check_array(order, "order", np.dtype(np.int64), (len(order),))
@@ -166,7 +173,7 @@ class Net:
             weight = None if sample_weight is None else sample_weight[rows]
             loss, updated = 0.0, False
             if weight is None or weight.sum() > 0:
-                loss, gradient = self._step(X[rows], y[rows], weight, alpha)
+                loss, gradient = self._step(X[rows], y[rows], weight, alpha, label_smoothing)
                 self.step_count += 1
                 self._update(update, gradient, h)
                 updated = True
@@ -185,6 +192,7 @@ class Net:
         *,
         sample_weight: Array | None = None,
         alpha: float = 0.0,
+        label_smoothing: float = 0.0,
         poll: Callable[[], bool] | None = None,
     ) -> tuple[float, Array]:
         """Return the loss over all rows and its gradient, at ``parameters``.
@@ -196,6 +204,7 @@ class Net:
         if self.max_rows < 1:
             raise ValueError("the net was made to predict only (max_rows=0)")
         self._check_data(X, y, sample_weight)
+        _check_smoothing(label_smoothing, self.loss)
         if sample_weight is not None and not sample_weight.sum() > 0:
             raise ValueError("the sample weights sum to zero")
         arrays = [*self.weights, *self.biases]
@@ -206,7 +215,7 @@ class Net:
         for array, part in zip(arrays, np.split(parameters, ends[:-1]), strict=True):
             array[...] = part.reshape(array.shape)
 
-        loss, gradient = self._step(X, y, sample_weight, alpha)
+        loss, gradient = self._step(X, y, sample_weight, alpha, label_smoothing)
         flat = np.concatenate([g.ravel() for g in (*gradient[0], *gradient[1])])
         return loss, flat.astype(self.dtype)
 
@@ -232,8 +241,7 @@ class Net:
         if X.shape[0] == 0:
             return np.empty((0, self.units[-1]), dtype=out_dtype)
         _, _, z = forward(X.astype(np.float64), self.weights, self.biases, self.activations)
-        link, _ = LOSSES[self.loss]
-        return (z if raw else link(z)).astype(out_dtype)
+        return (z if raw else LOSSES[self.loss].link(z)).astype(out_dtype)
 
     def row_losses(
         self,
@@ -254,9 +262,8 @@ class Net:
         if len(y) == 0:
             return np.empty(0)
         _, _, z = forward(X.astype(np.float64), self.weights, self.biases, self.activations)
-        link, row_losses = LOSSES[self.loss]
-        losses: Array = row_losses(self._targets(y), link(z))
-        return losses
+        loss = LOSSES[self.loss]
+        return loss.row_losses(self._targets(y), loss.link(z), self.loss_parameters)
 
     def _targets(self, y: Array) -> Array:
         """Return y [B × O] as the losses take it."""
@@ -265,17 +272,19 @@ class Net:
         return y.astype(np.float64)
 
     def _step(
-        self, X: Any, y: Array, sample_weight: Array | None, alpha: float
+        self, X: Any, y: Array, sample_weight: Array | None, alpha: float, smoothing: float
     ) -> tuple[float, tuple[list[Array], list[Array]]]:
         """Forward, loss, delta, backward for one batch; returns loss and gradient."""
         X = X.astype(np.float64)
         y = self._targets(y)
+        if smoothing > 0:
+            y = smooth(y, smoothing, self.units[-1] if self.loss == "log_loss" else 2)
         w = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
 
         inputs, slopes, z = forward(X, self.weights, self.biases, self.activations)
-        o = LOSSES[self.loss][0](z)
-        loss = batch_loss(y, o, w, self.weights, alpha, self.loss)
-        delta = (o - y) * w[:, None]
+        o = LOSSES[self.loss].link(z)
+        loss = batch_loss(y, o, w, self.weights, alpha, self.loss, self.loss_parameters)
+        delta = LOSSES[self.loss].slope(y, o, self.loss_parameters) * w[:, None]
         gradient = backward(delta, inputs, slopes, self.weights, alpha, w.sum())
         return float(loss), gradient
 
@@ -332,6 +341,30 @@ def _check_net(
         raise ValueError(f"n_threads must be at least 1, got {n_threads}")
     if isa is not None:
         raise ValueError(f"the NumPy twin has no kernel families, got isa={isa!r}")
+
+
+def _check_loss_parameters(
+    loss: str, parameters: Sequence[float] | None, n_out: int, max_rows: int
+) -> Array | None:
+    kind = LOSSES[loss].parameter
+    if parameters is None:
+        if kind in ("level", "positive") and max_rows > 0:
+            raise ValueError(f"loss {loss!r} needs loss_parameters")
+        return None
+    values = np.asarray(parameters, dtype=np.float64)
+    most = 1 if kind == "level" else np.inf
+    if kind not in ("level", "positive") or values.shape != (n_out,):
+        raise ValueError(f"loss_parameters are not those of {n_out} outputs of {loss!r}")
+    if not ((values > 0) & (values < most)).all():
+        raise ValueError(f"loss_parameters of {loss!r} must be in (0, {most}), got {parameters}")
+    return values
+
+
+def _check_smoothing(smoothing: float, loss: str) -> None:
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"label_smoothing must be in [0, 1), got {smoothing}")
+    if smoothing > 0 and LOSSES[loss].parameter != "smoothing":
+        raise ValueError(f"label_smoothing is for classes, not for {loss!r}")
 
 
 def _check_name(name: Any, kind: str, table: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from fastbp import _core
 
 ACTIVATIONS = _core.names()["activations"]
-LOSSES = ("squared_error", "binary_log_loss", "log_loss", "poisson")
+LOSSES = _core.names()["losses"]
 SOLVERS = ("sgd", "nesterov", "adam")
 LAYOUTS = ("dense", "strided", "every_other_row", "csr32", "csr64")
 
@@ -35,9 +35,16 @@ class Problem:
     def net(self, net_class: type, **options: Any) -> Any:
         """Make a net of this shape and put the weights in; its threads all work, fast or not."""
         options.setdefault("fixed_threads", True)
+        options.setdefault("loss_parameters", self.loss_parameters())
         net = net_class(self.units, self.activations, self.loss, dtype=self.dtype, **options)
         net.set_weights(self.coefs, self.intercepts)
         return net
+
+    def loss_parameters(self) -> np.ndarray | None:
+        """Draw what the loss reads per output, if it reads such: numbers that float32 holds."""
+        outputs = np.arange(self.units[-1])
+        kinds = {"level": (1 + outputs % 7) / 8, "positive": (1 + outputs % 4) / 4}
+        return kinds.get(_core.loss_parameter(self.loss) or "")
 
     def parameters(self) -> np.ndarray:
         """All weights, then all biases, as one vector."""
@@ -73,6 +80,8 @@ def make_problem(
         y = rng.integers(2, size=(n, n_out)).astype(dtype)
     elif loss == "poisson":
         y = rng.poisson(1.5, size=(n, n_out)).astype(dtype)
+    elif _core.loss_link(loss) == "exp":
+        y = rng.gamma(2.0, size=(n, n_out)).astype(dtype)
     else:
         y = rng.normal(size=(n, n_out)).astype(dtype)
 

@@ -54,7 +54,8 @@ def test_batch_loss_is_the_metric(loss, weighted):
     y = np.eye(3)[p.y] if loss == "log_loss" else p.y
     w = np.ones(len(y)) if p.sample_weight is None else p.sample_weight
     _, _, z = twin.forward(p.X, p.coefs, p.intercepts, p.activations)
-    o = twin.LOSSES[loss][0](z)
+    o = twin.LOSSES[loss].link(z)
+    levels = p.loss_parameters()
     columns = list(zip(y.T, o.T, strict=True))
     expected = {
         "squared_error": lambda: metrics.mean_squared_error(y, o, sample_weight=w) / 2,
@@ -63,8 +64,20 @@ def test_batch_loss_is_the_metric(loss, weighted):
         "poisson": lambda: sum(
             metrics.mean_poisson_deviance(t, q, sample_weight=w) / 2 for t, q in columns
         ),
+        "gamma": lambda: sum(
+            metrics.mean_gamma_deviance(t, q, sample_weight=w) / 2 for t, q in columns
+        ),
+        "absolute_error": lambda: sum(
+            metrics.mean_absolute_error(t, q, sample_weight=w) for t, q in columns
+        ),
+        "quantile": lambda: sum(
+            metrics.mean_pinball_loss(t, q, sample_weight=w, alpha=level)
+            for (t, q), level in zip(columns, levels, strict=True)
+        ),
+        "huber": lambda: np.average(scipy.special.huber(levels, y - o).sum(axis=1), weights=w),
     }[loss]()
-    assert twin.batch_loss(y, o, w, p.coefs, 0.0, loss) == pytest.approx(expected, rel=1e-14)
+    actual = twin.batch_loss(y, o, w, p.coefs, 0.0, loss, levels)
+    assert actual == pytest.approx(expected, rel=1e-13)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.7])
@@ -92,8 +105,9 @@ def test_gradient_is_the_complex_steps(activation, loss, weighted, alpha):
         ]
         weights, biases = parts[: len(p.coefs)], parts[len(p.coefs) :]
         _, _, z = twin.forward(p.X, weights, biases, p.activations)
-        o = twin.LOSSES[loss][0](z)
-        return twin.batch_loss(y, o, w, weights, alpha / factor, loss) * factor
+        o = twin.LOSSES[loss].link(z)
+        batch_loss = twin.batch_loss(y, o, w, weights, alpha / factor, loss, p.loss_parameters())
+        return batch_loss * factor
 
     step = 1e-30
     expected = [

@@ -36,6 +36,7 @@ LAYERS = [
         "split",
         "tasks",
         "form",
+        "loss",
         "net",
         "retire",
     },

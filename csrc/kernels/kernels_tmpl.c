@@ -133,21 +133,22 @@ DEFINE_LINK(identity)
 DEFINE_LINK(logistic)
 DEFINE_LINK(exp)
 
-#define DEFINE_LOSS_MEAN(name) DEFINE_LOSS(name, 1)
-#define DEFINE_LOSS_SUM(name) DEFINE_LOSS(name, 0)
-#define DEFINE_LOSS_CODES(name)
-#define DEFINE_LOSS(name, mean)                                                           \
-    static void KERNEL(loss_##name)(int64_t rows, int64_t n, void *z, int64_t stride,     \
-                                    const void *y, const void *weights, double *row_loss) \
-    {                                                                                     \
-        if (n == 1)                                                                       \
-            column_loss(rows, z, y, weights, row_loss, name##_terms);                     \
-        else                                                                              \
-            panel_loss(rows, n, z, stride, y, weights, row_loss, name##_terms);           \
-        for (int64_t row = 0; (mean) && row < rows; row++)                                \
-            row_loss[row] /= (double)n;                                                   \
+#define DEFINE_LOSS_MEAN(name, parameter) DEFINE_LOSS(name, 1, parameter)
+#define DEFINE_LOSS_SUM(name, parameter) DEFINE_LOSS(name, 0, parameter)
+#define DEFINE_LOSS_CODES(name, parameter)
+#define DEFINE_LOSS(name, mean, parameter)                                                    \
+    static void KERNEL(loss_##name)(int64_t rows, int64_t n, void *z, int64_t stride,         \
+                                    const fbp_targets *targets, double *row_loss)             \
+    {                                                                                         \
+        if (n == 1)                                                                           \
+            column_loss(rows, z, targets, row_loss, name##_terms, FBP_PARAMETER_##parameter); \
+        else                                                                                  \
+            panel_loss(rows, n, z, stride, targets, row_loss, name##_terms,                   \
+                       FBP_PARAMETER_##parameter);                                            \
+        for (int64_t row = 0; (mean) && row < rows; row++)                                    \
+            row_loss[row] /= (double)n;                                                       \
     }
-#define FBP_LOSS(NAME, name, link, reduction) DEFINE_LOSS_##reduction(name)
+#define FBP_LOSS(NAME, name, link, reduction, parameter) DEFINE_LOSS_##reduction(name, parameter)
 #include "registry.def"
 
 #define DEFINE_MATH(name)                                                                       \
@@ -217,12 +218,12 @@ static const fbp_kernels KERNEL(table) = {
         },
     .loss =
         {
-#define FBP_LOSS(NAME, name, link, reduction) KERNEL(loss_##name),
+#define FBP_LOSS(NAME, name, link, reduction, parameter) KERNEL(loss_##name),
 #include "registry.def"
         },
     .link =
         {
-#define FBP_LOSS(NAME, name, link, reduction) KERNEL(link_##link),
+#define FBP_LOSS(NAME, name, link, reduction, parameter) KERNEL(link_##link),
 #include "registry.def"
         },
     .gather_dense = {KERNEL(gather_dense_f32), KERNEL(gather_dense_f64)},

@@ -121,12 +121,54 @@ static inline real softmax_delta_row(int64_t n, real *z, int64_t stride, int32_t
     return own;
 }
 
-static void KERNEL(loss_log_loss)(int64_t rows, int64_t n, void *z_, int64_t stride, const void *y,
-                                  const void *weights_, double *row_loss)
+/* A row's p → delta with smoothed labels, t = s/n for every class and 1 − s more for its own; returns
+ * −Σ t·ln p. */
+static inline double smoothed_row(int64_t n, real *z, int64_t stride, int32_t code, real smoothing,
+                                  const real *weight)
+{
+    const real share = smoothing / (real)n, rest = 1 - smoothing;
+    double sum = 0;
+    real own = 0;
+    for (int64_t c = 0; c < n; c += VF_LANES) {
+        real *zc = class_of_row(z, stride, 0, c), logs[VF_LANES];
+        const vf p = vf_load(zc);
+        vf_store(logs, log_clipped(p));
+        vf_store(zc, vf_sub(p, vf_set1(share)));
+        for (int64_t j = 0; j < fbp_min(VF_LANES, n - c); j++) {
+            sum += logs[j];
+            if (c + j == code) own = logs[j];
+        }
+    }
+    *class_of_row(z, stride, 0, code) -= rest;
+    clear_padding(n, z, stride);
+    for (int64_t c = 0; weight && c < n; c++)
+        *class_of_row(z, stride, 0, c) *= *weight;
+    return -((double)rest * own + (double)share * sum);
+}
+
+static void smoothed_log_loss(int64_t rows, int64_t n, real *z, int64_t stride,
+                              const fbp_targets *targets, double *row_loss)
+{
+    const real *weights = targets->weights, smoothing = (real)targets->label_smoothing;
+    const int32_t *codes = targets->y;
+    KERNEL(link_softmax)(rows, n, z, stride);
+    for (int64_t row = 0; row < rows; row++) {
+        const real *weight = weights ? weights + row : NULL;
+        const double loss = smoothed_row(n, z + row * NR, stride, codes[row], smoothing, weight);
+        row_loss[row] = loss * (weight ? (double)*weight : 1.0);
+    }
+}
+
+static void KERNEL(loss_log_loss)(int64_t rows, int64_t n, void *z_, int64_t stride,
+                                  const fbp_targets *targets, double *row_loss)
 {
     real *z = z_, own[SOFTMAX_ROWS];
-    const real *weights = weights_;
-    const int32_t *codes = y;
+    const real *weights = targets->weights;
+    const int32_t *codes = targets->y;
+    if (targets->label_smoothing > 0) {
+        smoothed_log_loss(rows, n, z, stride, targets, row_loss);
+        return;
+    }
     for (int64_t row = 0; row < rows; row += SOFTMAX_ROWS) {
         const int64_t count = fbp_min(SOFTMAX_ROWS, rows - row);
         const real *w = weights ? weights + row : NULL;

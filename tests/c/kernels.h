@@ -12,6 +12,7 @@
 #include "activations.h"
 #include "check.h"
 #include "internal.h"
+#include "losses.h"
 
 /* Called with every family of one real type, ref first: run(kernels, real, isa). */
 typedef struct {

@@ -5,7 +5,7 @@
 #ifndef PROBLEM_H
 #define PROBLEM_H
 
-#include "check.h"
+#include "losses.h"
 
 #define MOST_LAYERS 4
 
@@ -85,22 +85,10 @@ static inline samples samples_new(const problem *p)
     for (int64_t i = 0; i < p->n_rows * n_in; i++)
         s.x[i] = rounded(p->real, random_between(-2, 2));
     for (int64_t i = 0; i < p->n_rows * n_out; i++)
-        switch (p->loss) {
-        case FBP_LOSS_SQUARED_ERROR:
-            s.y[i] = rounded(p->real, random_between(-1, 1));
-            break;
-        case FBP_LOSS_POISSON:
-            s.y[i] = (double)random_below(4);
-            break;
-        case FBP_LOSS_BINARY_LOG_LOSS:
-            s.y[i] = (double)random_below(2);
-            break;
-        default:
-            s.y[i] = 0;
-        }
+        s.y[i] = rounded(p->real, random_target(p->loss));
     for (int64_t r = 0; r < p->n_rows; r++) {
         s.codes[r] = (int32_t)random_below(n_out);
-        if (p->loss == FBP_LOSS_LOG_LOSS) s.y[r * n_out + s.codes[r]] = 1;
+        if (fbp_loss_takes_codes(p->loss)) s.y[r * n_out + s.codes[r]] = 1;
         s.weights[r] = p->weighted ? rounded(p->real, fmax(0, random_between(-0.2, 2))) : 1;
     }
     s.x_real = as_reals(p->real, s.x, p->n_rows * n_in);
@@ -123,7 +111,7 @@ static inline fbp_data data_of(const problem *p, const samples *s)
               .real = p->real,
               .data = s->x_real,
               .ld = p->units[0]},
-        .y = p->loss == FBP_LOSS_LOG_LOSS ? (const void *)s->codes : s->y_real,
+        .y = fbp_loss_takes_codes(p->loss) ? (const void *)s->codes : s->y_real,
         .weights = p->weighted ? s->weights_real : NULL,
     };
 }

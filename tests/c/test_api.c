@@ -53,6 +53,33 @@ static void test_specs(void)
     BAD(FBP_EINVAL, bad.predict_rows = -1);
     BAD(FBP_EISA, bad.isa = FBP_N_ISAS);
     BAD(FBP_EISA, bad.isa = -1);
+    const double levels[] = {0.5, 0.1, 0.9}, zero_level[] = {0.5, 0.1, 0},
+                 one_level[] = {1, 0.1, 0.9};
+    const double rounded_up[] = {0.5, 1 - 1e-9, 0.5}, subnormal[] = {1e-40, 0.5, 0.5},
+                 unknown_level[] = {0.5, NAN, 0.5}, no_limit[] = {1, INFINITY, 1};
+    BAD(FBP_EINVAL, bad.loss_parameters = levels); /* log_loss has none */
+    BAD(FBP_EINVAL, bad.loss = FBP_LOSS_QUANTILE);
+    BAD(FBP_EINVAL, bad.loss = FBP_LOSS_QUANTILE, bad.loss_parameters = zero_level);
+    BAD(FBP_EINVAL, bad.loss = FBP_LOSS_QUANTILE, bad.loss_parameters = one_level);
+    BAD(FBP_EINVAL, bad.loss = FBP_LOSS_QUANTILE, bad.loss_parameters = rounded_up);
+    BAD(FBP_EINVAL, bad.loss = FBP_LOSS_QUANTILE, bad.loss_parameters = subnormal);
+    BAD(FBP_EINVAL, bad.loss = FBP_LOSS_QUANTILE, bad.loss_parameters = unknown_level);
+    BAD(FBP_EINVAL, bad.loss = FBP_LOSS_QUANTILE, bad.loss_parameters = no_limit);
+    for (int loss = 0; loss < FBP_N_LOSSES; loss++)
+        if (fbp_loss_parameter(loss) == FBP_PARAMETER_POSITIVE) {
+            BAD(FBP_EINVAL, bad.loss = loss);
+            BAD(FBP_EINVAL, bad.loss = loss, bad.loss_parameters = zero_level);
+            BAD(FBP_EINVAL, bad.loss = loss, bad.loss_parameters = subnormal);
+            BAD(FBP_EINVAL, bad.loss = loss, bad.loss_parameters = unknown_level);
+            BAD(FBP_EINVAL, bad.loss = loss, bad.loss_parameters = no_limit);
+        }
+    fbp_spec quantiles = good;
+    quantiles.loss = FBP_LOSS_QUANTILE, quantiles.loss_parameters = levels;
+    CHECK(fbp_net_create(&quantiles, &net) == FBP_OK, "levels");
+    fbp_net_destroy(net);
+    quantiles.loss_parameters = NULL, quantiles.max_rows = 0;
+    CHECK(fbp_net_create(&quantiles, &net) == FBP_OK, "none are wanted to predict");
+    fbp_net_destroy(net);
     const int64_t most = INT64_MAX, giant[][3] = {{most, 4, 3},
                                                   {5, most, 3},
                                                   {5, 4, most},
@@ -125,6 +152,12 @@ static void test_data(int loss)
         bad_weight = bad_weights[i];
         REFUSED((weights[70] = bad_weight, bad.weights = weights));
     }
+    fbp_step smoothed = usual;
+    static const double bad_smoothings[] = {-0.1, 1, 1.5, NAN};
+    for (size_t i = 0; i < 4; i++)
+        REFUSED((smoothed.label_smoothing = bad_smoothings[i], step = &smoothed));
+    smoothed.label_smoothing = 0.1;
+    if (!loss_smooths(loss)) REFUSED(step = &smoothed);
     if (fbp_loss_takes_codes(loss)) {
         static const int32_t bad_codes[] = {-1, 3, INT32_MAX, INT32_MIN};
         for (size_t i = 0; i < 4; i++)
@@ -171,6 +204,9 @@ static void test_other_calls(void)
     CHECK(fbp_loss_gradient(smaller, &data, &usual, &loss, grad) == FBP_EINVAL, "too many rows");
     CHECK(fbp_loss_gradient(net, &data, &usual, NULL, grad) == FBP_EINVAL, "no loss");
     CHECK(fbp_loss_gradient(net, &data, &usual, &loss, NULL) == FBP_EINVAL, "no gradient");
+    fbp_step smoothed = usual;
+    smoothed.label_smoothing = 0.1;
+    CHECK(fbp_loss_gradient(net, &data, &smoothed, &loss, grad) == FBP_EINVAL, "smoothed reals");
     fbp_data weightless = data;
     weightless.weights = none;
     CHECK(fbp_loss_gradient(net, &weightless, &usual, &loss, grad) == FBP_EINVAL, "no weight");
@@ -276,7 +312,7 @@ static void test_names(void)
         CHECK(!fbp_activation_name(out[i]) && !fbp_loss_name(out[i]) && !fbp_loss_link(out[i]) &&
                   !fbp_solver_name(out[i]) && !fbp_isa_name(out[i]) && !fbp_status_text(out[i]) &&
                   !fbp_isa_available(out[i]) && !fbp_solver_n_moments(out[i]) &&
-                  !fbp_loss_takes_codes(out[i]),
+                  !fbp_loss_takes_codes(out[i]) && !fbp_loss_parameter(out[i]),
               "id %d", out[i]);
     CHECK(fbp_solver_n_moments(FBP_SOLVER_ADAM) == 2 && fbp_solver_n_moments(FBP_SOLVER_SGD) == 1,
           "moments");

@@ -41,8 +41,9 @@ static void test_digests(const problem *p, int print)
     samples s = samples_new(p);
     const fbp_data data = data_of(p, &s);
     char name[100];
-    snprintf(name, sizeof name, "%s %s %s %s", real_name(p->real), fbp_loss_name(p->loss),
-             fbp_activation_name(p->activation), fbp_solver_name(p->solver));
+    snprintf(name, sizeof name, "%s %s %s %s%s", real_name(p->real), fbp_loss_name(p->loss),
+             fbp_activation_name(p->activation), fbp_solver_name(p->solver),
+             p->step.label_smoothing > 0 ? " smoothed" : "");
     const uint64_t fused = train(p, &t, &data, FBP_ISA_REF);
     if (print) printf("%s fused %016llx\n", name, (unsigned long long)fused);
     for (int isa = 0; isa < FBP_N_ISAS; isa++) {
@@ -76,6 +77,8 @@ int main(int argc, char **argv)
                              .step = usual};
                 if (fbp_loss_takes_codes(loss)) p.units[3] = 4;
                 test_digests(&p, print);
+                p.step.label_smoothing = 0.1;
+                if (loss_smooths(loss)) test_digests(&p, print);
             }
     return check_done("digests");
 }

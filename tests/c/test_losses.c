@@ -8,72 +8,26 @@
  */
 #include "kernels.h"
 
-#define EPSILON 0x1p-52L
-
 typedef struct {
     int64_t rows, n;
     int real, loss, weighted;
     double range; /* z in −range … range */
+    double smoothing;
 } problem;
 
-static char label[200];
-
-/* Predictions of one row. */
-static void exact_link(int loss, int64_t n, const double *z, exact *o)
-{
-    exact largest = (exact)z[0], sum = 0;
-    for (int64_t c = 0; c < n; c++)
-        largest = fmaxl(largest, (exact)z[c]);
-    for (int64_t c = 0; c < n; c++)
-        switch (loss) {
-        case FBP_LOSS_BINARY_LOG_LOSS:
-            o[c] = 1 / (1 + expl(-(exact)z[c]));
-            break;
-        case FBP_LOSS_POISSON:
-            o[c] = expl((exact)z[c]);
-            break;
-        case FBP_LOSS_LOG_LOSS:
-            sum += o[c] = expl((exact)z[c] - largest);
-            break;
-        default:
-            o[c] = (exact)z[c];
-        }
-    for (int64_t c = 0; c < n && loss == FBP_LOSS_LOG_LOSS; c++)
-        o[c] /= sum;
-}
-
-static exact clipped(exact p) { return fminl(fmaxl(p, EPSILON), 1 - EPSILON); }
+static char label[240];
 
 /* The sum over n outputs, and z − max z, whose rounding exp feels in full. */
 static exact softmax_roundings(const problem *p) { return (exact)p->n + 8 + 2 * (exact)p->range; }
-
-/* One output's share of the row's loss, and what rounding of o may do to it. */
-static exact exact_term(const problem *p, exact o, exact z, exact y, exact *error)
-{
-    const exact u = (exact)unit_roundoff(p->real);
-    switch (p->loss) {
-    case FBP_LOSS_BINARY_LOG_LOSS: {
-        /* In float32, 1 − p is logistic(−z); in float64 it is subtracted, and feels p's rounding. */
-        const exact q = p->real == FBP_F32 ? 1 / (1 + expl(z)) : 1 - clipped(o);
-        *error = 8 * u + (p->real == FBP_F64 ? (1 - y) * 4 * u / (1 - clipped(o)) : 0);
-        return -y * logl(clipped(o)) - (1 - y) * logl(clipped(q));
-    }
-    case FBP_LOSS_LOG_LOSS:
-        *error = y * softmax_roundings(p) * u;
-        return -y * logl(clipped(o));
-    case FBP_LOSS_POISSON:
-        *error = 8 * u * (1 + y + o);
-        return (y > 0 ? y * logl(y / o) : 0) - y + o;
-    default:
-        *error = 0;
-        return (y - o) * (y - o) / 2 / (exact)p->n;
-    }
-}
 
 static void oracle(const problem *p, const double *z, const double *y, const double *weights,
                    double *prediction, double *delta, double *loss, double *tolerance[3])
 {
     const exact u = (exact)unit_roundoff(p->real);
+    const struct loss_oracle *loss_of = oracle_of(p->loss);
+    const int codes = fbp_loss_takes_codes(p->loss);
+    const exact roundings = codes ? softmax_roundings(p) : 8;
+    const int links = strcmp(fbp_loss_link(p->loss), "identity") != 0;
     exact *o = malloc(sizeof(exact) * (size_t)p->n);
     for (int64_t r = 0; r < p->rows; r++) {
         const exact w = weights ? (exact)weights[r] : 1;
@@ -81,19 +35,22 @@ static void oracle(const problem *p, const double *z, const double *y, const dou
         exact_link(p->loss, p->n, z + r * p->n, o);
         for (int64_t c = 0; c < p->n; c++) {
             const int64_t at = r * p->n + c;
-            exact own;
-            const exact term = exact_term(p, o[c], (exact)z[at], (exact)y[at], &own);
+            const exact t = loss_smooths(p->loss)
+                                ? smoothed(p->loss, p->n, (exact)y[at], (exact)p->smoothing)
+                                : (exact)y[at];
+            const loss_input in = {(exact)z[at], o[c],     t, (exact)loss_parameter(p->loss, c),
+                                   p->real,      roundings};
+            const loss_value value = loss_of->value(&in);
             prediction[at] = (double)o[c];
-            delta[at] = (double)((o[c] - (exact)y[at]) * w);
-            const exact terms = p->loss == FBP_LOSS_LOG_LOSS ? softmax_roundings(p) : 8;
-            tolerance[0][at] =
-                p->loss == FBP_LOSS_SQUARED_ERROR ? 0 : (double)(terms * u * o[c]) + 1e-37;
+            delta[at] = (double)(value.slope * w);
+            tolerance[0][at] = links ? (double)(roundings * u * o[c]) + 1e-37 : 0;
             tolerance[1][at] =
-                (double)((terms * u * (fabsl(o[c]) + fabsl((exact)y[at])) + 1e-37L) * w);
-            sum += term, size += fabsl(term), error += own;
+                (double)((value.slope_error + 2 * fabsl(value.slope)) * u * w + 1e-37L);
+            sum += value.loss, size += fabsl(value.loss), error += value.loss_error * u;
         }
-        loss[r] = (double)(sum * w);
-        tolerance[2][r] = (double)((error + 10 * u * size) * w);
+        const exact terms = loss_of->mean ? (exact)p->n : 1;
+        loss[r] = (double)(sum / terms * w);
+        tolerance[2][r] = (double)((error + 10 * u * size) / terms * w);
     }
     free(o);
 }
@@ -104,10 +61,18 @@ static void run(const family *f, const problem *p, const double *z, const double
 {
     const fbp_kernels *k = f->table;
     const int64_t step = p->n == 1 ? 1 : fbp_round_up(p->n, k->lanes);
-    const int codes = p->loss == FBP_LOSS_LOG_LOSS;
+    const int codes = fbp_loss_takes_codes(p->loss);
     buffer w = buffer_new(p->real, p->rows), row_loss = buffer_new(FBP_F64, p->rows);
     buffer targets = codes ? buffer_of_bytes((size_t)p->rows * sizeof(int32_t))
                            : buffer_new(p->real, (p->rows - 1) * step + step);
+    buffer parameters = buffer_new(p->real, fbp_round_up(p->n, k->lanes));
+    for (int64_t c = 0; c < parameters.n; c++)
+        put(&parameters, c, c < p->n || p->n == 1 ? loss_parameter(p->loss, p->n == 1 ? 0 : c) : 0);
+    const fbp_targets against = {.y = targets.data,
+                                 .weights = weights ? w.data : NULL,
+                                 .parameters =
+                                     loss_has_parameters(p->loss) ? parameters.data : NULL,
+                                 .label_smoothing = p->smoothing};
     for (int64_t r = 0; r < p->rows; r++) {
         put(&w, r, weights ? weights[r] : 1);
         for (int64_t c = 0; c < p->n; c++)
@@ -127,8 +92,7 @@ static void run(const family *f, const problem *p, const double *z, const double
         if (pass == 0)
             k->link[p->loss](p->rows, p->n, own, panel.stride);
         else
-            k->loss[p->loss](p->rows, p->n, own, panel.stride, targets.data,
-                             weights ? w.data : NULL, row_loss.data);
+            k->loss[p->loss](p->rows, p->n, own, panel.stride, &against, row_loss.data);
         if (p->n > 1) panels_read(&panel, p->rows, out);
         for (int64_t r = 0; p->n == 1 && r < p->rows; r++)
             out[r] = get(&column, r);
@@ -137,19 +101,16 @@ static void run(const family *f, const problem *p, const double *z, const double
     }
     for (int64_t r = 0; r < p->rows; r++)
         loss[r] = get(&row_loss, r);
-    buffer_free(&w), buffer_free(&targets), buffer_free(&row_loss);
+    buffer_free(&w), buffer_free(&targets), buffer_free(&row_loss), buffer_free(&parameters);
 }
 
 static double *targets_of(const problem *p)
 {
     const int64_t size = p->rows * p->n;
-    double *y = matrix_random(p->real, size, REALS);
+    double *y = matrix_new(size);
     for (int64_t i = 0; i < size; i++)
-        if (p->loss == FBP_LOSS_POISSON)
-            y[i] = (double)random_below(5);
-        else if (p->loss != FBP_LOSS_SQUARED_ERROR)
-            y[i] = p->loss == FBP_LOSS_LOG_LOSS ? 0 : (double)random_below(2);
-    for (int64_t r = 0; r < p->rows && p->loss == FBP_LOSS_LOG_LOSS; r++)
+        y[i] = rounded(p->real, random_target(p->loss));
+    for (int64_t r = 0; r < p->rows && fbp_loss_takes_codes(p->loss); r++)
         y[r * p->n + random_below(p->n)] = 1;
     return y;
 }
@@ -164,7 +125,9 @@ static void test_loss(const problem *p)
     double *weights = matrix_random(p->real, p->rows, UNIT);
     double *expected[3], *tolerance[3], *result[3], *ref[3];
     for (int64_t i = 0; i < size; i++)
-        z[i] = rounded(p->real, z[i] * p->range);
+        /* here and there just the target, where some losses have a kink */
+        z[i] = i % 7 == 3 && oracle_of(p->loss)->targets == ANY ? y[i]
+                                                                : rounded(p->real, z[i] * p->range);
     for (int i = 0; i < 3; i++) {
         expected[i] = matrix_new(size), tolerance[i] = matrix_new(size);
         result[i] = matrix_new(size), ref[i] = matrix_new(size);
@@ -174,9 +137,10 @@ static void test_loss(const problem *p)
         double **out = f == 0 ? ref : result;
         run(&families[f], p, z, y, p->weighted ? weights : NULL, out[0], out[1], out[2]);
         for (int i = 0; i < 3; i++) {
-            snprintf(label, sizeof label, "%s of %s %s %s, %lld x %lld, |z| < %g", parts[i],
-                     fbp_loss_name(p->loss), fbp_isa_name(families[f].isa), real_name(p->real),
-                     (long long)p->rows, (long long)p->n, p->range);
+            snprintf(label, sizeof label, "%s of %s %s %s, %lld x %lld, |z| < %g, smoothing %g",
+                     parts[i], fbp_loss_name(p->loss), fbp_isa_name(families[f].isa),
+                     real_name(p->real), (long long)p->rows, (long long)p->n, p->range,
+                     p->smoothing);
             check_close(label, sizes[i], out[i], expected[i], tolerance[i]);
             if (families[f].table->fused) check_same(label, sizes[i], out[i], ref[i]);
         }
@@ -184,6 +148,30 @@ static void test_loss(const problem *p)
     for (int i = 0; i < 3; i++)
         free(expected[i]), free(tolerance[i]), free(result[i]), free(ref[i]);
     free(z), free(y), free(weights);
+}
+
+/* Outputs that no real can hold the squares or exponentials of: no loss or slope becomes nan but where it
+ * did so before there were others (poisson: ∞ − ∞). */
+static void test_extremes(int real, int loss)
+{
+    static const double sizes[] = {50, 200, 1e4, 1e30, 3e38};
+    const struct loss_oracle *loss_of = oracle_of(loss);
+    family families[FBP_N_ISAS];
+    const int n_families = families_of(real, families);
+    if (loss_of->targets == COUNTS || fbp_loss_takes_codes(loss)) return;
+    for (int f = 0; f < n_families; f++)
+        for (int i = 0; i < 10; i++) {
+            const problem p = {1, 1, real, loss, 0, 0, 0};
+            const double z = rounded(real, i % 2 ? -sizes[i / 2] : sizes[i / 2]);
+            const double y = loss_of->targets == ZERO_ONE ? i % 2 : 2;
+            double prediction, delta, value;
+            run(&families[f], &p, &z, &y, NULL, &prediction, &delta, &value);
+            snprintf(label, sizeof label, "%s of %s %s at %g", fbp_loss_name(loss),
+                     fbp_isa_name(families[f].isa), real_name(real), z);
+            CHECK(!isnan(value) && value >= 0, "%s: loss %g", label, value);
+            CHECK(!isnan(delta) && (delta == 0 || (delta > 0) == (z > 0)), "%s: delta %g", label,
+                  delta);
+        }
 }
 
 int main(void)
@@ -195,11 +183,19 @@ int main(void)
             for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
                 for (int weighted = 0; weighted < 2; weighted++) {
                     if (outputs[i] == 1 && fbp_loss_takes_codes(loss)) continue;
-                    problem p = {1 + random_below(40), outputs[i], real, loss, weighted, 5};
+                    problem p = {1 + random_below(40), outputs[i], real, loss, weighted, 5, 0};
                     test_loss(&p);
-                    p.range = 80;
-                    if (loss != FBP_LOSS_SQUARED_ERROR) test_loss(&p);
+                    /* of two classes, the right one is often certain: a loss of 0 */
+                    p.range = fbp_loss_takes_codes(loss) && p.n == 2 ? 20 : 80;
+                    if (oracle_of(loss)->targets == ANY) p.range = 1e15;
+                    test_loss(&p);
+                    for (p.smoothing = 0.1; loss_smooths(loss) && p.smoothing < 1;
+                         p.smoothing += 0.8) {
+                        p.smoothing = rounded(real, p.smoothing);
+                        test_loss(&p);
+                    }
                 }
+            test_extremes(real, loss);
         }
     return check_done("losses");
 }

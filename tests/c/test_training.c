@@ -135,10 +135,11 @@ static void test_gradient(const problem *p)
           difference);
     CHECK(fabs(loss - expected_loss) <= tolerance_of(p) * fabs(expected_loss),
           "%s: loss %.12g not %.12g", label, loss, expected_loss);
-    /* Squared error of several outputs reports their mean; a kink, a difference may cross. */
-    const int comparable = p->loss != FBP_LOSS_SQUARED_ERROR || n_out == 1;
+    /* A mean over several outputs is not the sum that is learnt; a kink of an activation, a difference may
+     * cross, and one of a loss, but there are few of these. */
+    const int comparable = !oracle_of(p->loss)->mean || n_out == 1;
     if (p->real == FBP_F64 && comparable && !exactly(p->activation)->kinked) {
-        const double h = 1e-5;
+        const double h = 1e-6;
         for (int64_t i = 0; i < n; i++) {
             direction[i] = random_between(-1, 1);
             slope += direction[i] * real_at(p->real, gradient, i);
@@ -168,7 +169,8 @@ static void test_prediction(const problem *p)
     double *expected = new_doubles(size);
     for (int64_t r = 0; r < p->n_rows; r++) {
         trainer_forward(&t, s.x + r * p->units[0]);
-        memcpy(expected + r * n_out, t.a[p->n_layers], sizeof(double) * (size_t)n_out);
+        for (int64_t c = 0; c < n_out; c++)
+            expected[r * n_out + c] = (double)t.o[c];
     }
     fbp_net *net = net_of(&t, tested, 3, 0);
     CHECK(fbp_predict(net, &data.x, 0, NULL, NULL, p->real, together) == FBP_OK, "%s: predict",
@@ -243,6 +245,9 @@ static problem problem_number(int i, int real, int solver)
                  .n_rows = 30 + i,
                  .step = usual};
     memcpy(p.units, shapes[shape], sizeof p.units);
+    if (oracle_of(p.loss)->targets == ABOVE_ZERO)
+        p.step.learning_rate = 0.001; /* slopes without bound: with more, some of these diverge */
+    if (loss_smooths(p.loss)) p.step.label_smoothing = 0.125 * (double)(i % 3);
     if (fbp_loss_takes_codes(p.loss) && p.units[p.n_layers] == 1) p.units[p.n_layers] = 3;
     return p;
 }

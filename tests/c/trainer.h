@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A naive trainer in double: what the core does, one loop per formula, in plain arrays; and nets of the
- * core with its parameters.
+ * A naive trainer in double, its losses in long double: what the core does, one loop per formula, in
+ * plain arrays; and nets of the core with its parameters.
  */
 #ifndef TRAINER_H
 #define TRAINER_H
@@ -16,7 +16,9 @@ typedef struct {
     double *w[MOST_LAYERS], *b[MOST_LAYERS];   /* parameters */
     double *gw[MOST_LAYERS], *gb[MOST_LAYERS]; /* gradient */
     double *mw[MOST_MOMENTS][MOST_LAYERS], *mb[MOST_MOMENTS][MOST_LAYERS];
-    double *a[MOST_LAYERS + 1], *slope[MOST_LAYERS + 1], *delta[MOST_LAYERS + 1]; /* of one row */
+    /* Of one row; the last a is z, and o its prediction. */
+    double *a[MOST_LAYERS + 1], *slope[MOST_LAYERS + 1], *delta[MOST_LAYERS + 1];
+    exact *o;
     int64_t step_count;
     int64_t nonzeros; /* of X's fullest row, for nets for sparse X; 0: dense */
 } trainer;
@@ -38,6 +40,7 @@ static inline trainer trainer_new(const problem *p)
     for (int l = 0; l <= p->n_layers; l++)
         t.a[l] = new_doubles(p->units[l]), t.slope[l] = new_doubles(p->units[l]),
         t.delta[l] = new_doubles(p->units[l]);
+    t.o = allocate(sizeof(exact) * (size_t)p->units[p->n_layers]);
     return t;
 }
 
@@ -50,32 +53,10 @@ static inline void trainer_free(trainer *t)
     }
     for (int l = 0; l <= t->p->n_layers; l++)
         free(t->a[l]), free(t->slope[l]), free(t->delta[l]);
+    free(t->o);
 }
 
-static inline void link_row(int loss, int64_t n, double *z)
-{
-    double largest = z[0], sum = 0;
-    for (int64_t c = 0; c < n; c++)
-        largest = fmax(largest, z[c]);
-    for (int64_t c = 0; c < n; c++)
-        switch (loss) {
-        case FBP_LOSS_BINARY_LOG_LOSS:
-            z[c] = 1 / (1 + exp(-z[c]));
-            break;
-        case FBP_LOSS_POISSON:
-            z[c] = exp(z[c]);
-            break;
-        case FBP_LOSS_LOG_LOSS:
-            sum += z[c] = exp(z[c] - largest);
-            break;
-        default:
-            break;
-        }
-    for (int64_t c = 0; c < n && loss == FBP_LOSS_LOG_LOSS; c++)
-        z[c] /= sum;
-}
-
-/* One row's prediction, left in a[n_layers]. */
+/* One row's prediction, left in o. */
 static inline void trainer_forward(trainer *t, const double *x)
 {
     const problem *p = t->p;
@@ -89,30 +70,29 @@ static inline void trainer_forward(trainer *t, const double *x)
             t->a[l + 1][j] = l + 1 < p->n_layers ? (double)act->value((exact)z) : z;
             t->slope[l + 1][j] = (double)act->slope((exact)z);
         }
-    link_row(p->loss, p->units[p->n_layers], t->a[p->n_layers]);
+    exact_link(p->loss, p->units[p->n_layers], t->a[p->n_layers], t->o);
 }
 
-static inline double row_loss(const problem *p, const double *y, const double *o)
+/* The row's loss; its delta goes into the last layer's. */
+static inline double trainer_loss(trainer *t, const double *y, double w)
 {
+    const problem *p = t->p;
+    const struct loss_oracle *oracle = oracle_of(p->loss);
     const int64_t n = p->units[p->n_layers];
-    double loss = 0;
+    exact loss = 0;
     for (int64_t c = 0; c < n; c++) {
-        const double q = fmin(fmax(o[c], 0x1p-52), 1 - 0x1p-52);
-        switch (p->loss) {
-        case FBP_LOSS_SQUARED_ERROR:
-            loss += (y[c] - o[c]) * (y[c] - o[c]) / 2 / (double)n;
-            break;
-        case FBP_LOSS_POISSON:
-            loss += (y[c] > 0 ? y[c] * log(y[c] / o[c]) : 0) - y[c] + o[c];
-            break;
-        case FBP_LOSS_LOG_LOSS:
-            loss -= y[c] * log(q);
-            break;
-        default:
-            loss -= y[c] * log(q) + (1 - y[c]) * log(1 - q);
-        }
+        const exact smoothing = (exact)p->step.label_smoothing;
+        const loss_input in = {
+            .z = (exact)t->a[p->n_layers][c],
+            .o = t->o[c],
+            .y = loss_smooths(p->loss) ? smoothed(p->loss, n, (exact)y[c], smoothing) : (exact)y[c],
+            .parameter = (exact)loss_parameter(p->loss, c),
+            .real = FBP_F64};
+        const loss_value value = oracle->value(&in);
+        t->delta[p->n_layers][c] = (double)value.slope * w;
+        loss += value.loss;
     }
-    return loss;
+    return (double)(oracle->mean ? loss / (exact)n : loss) * w;
 }
 
 /* Forward and backward for one row of weight w, its gradient added to gw and gb. */
@@ -121,8 +101,7 @@ static inline double trainer_row(trainer *t, const double *x, const double *y, d
     const problem *p = t->p;
     const int last = p->n_layers;
     trainer_forward(t, x);
-    for (int64_t c = 0; c < p->units[last]; c++)
-        t->delta[last][c] = (t->a[last][c] - y[c]) * w;
+    const double loss = trainer_loss(t, y, w);
     for (int l = last - 1; l >= 0; l--) {
         const int64_t n_in = p->units[l], n_out = p->units[l + 1];
         for (int64_t j = 0; j < n_out; j++)
@@ -136,7 +115,7 @@ static inline double trainer_row(trainer *t, const double *x, const double *y, d
             t->delta[l][i] = back * t->slope[l][i];
         }
     }
-    return row_loss(p, y, t->a[last]) * w;
+    return loss;
 }
 
 static inline void trainer_step_one(trainer *t, double *w, double g, double *m0, double *m1)
@@ -200,6 +179,7 @@ static inline int best_isa(const problem *p) { return fbp_isa_best(p->real, p->p
 static inline fbp_net *net_of(const trainer *t, int isa, int n_threads, int64_t max_rows)
 {
     const problem *p = t->p;
+    double *parameters = loss_parameters_new(p->loss, p->units[p->n_layers]);
     const int32_t activations[MOST_LAYERS] = {p->activation, p->activation, p->activation,
                                               p->activation};
     const fbp_spec spec = {.n_layers = p->n_layers,
@@ -214,9 +194,12 @@ static inline fbp_net *net_of(const trainer *t, int isa, int n_threads, int64_t 
                            .fixed_threads = 1,
                            .max_rows = max_rows,
                            .max_row_nonzeros = t->nonzeros,
-                           .max_batch_nonzeros = t->nonzeros * max_rows};
+                           .max_batch_nonzeros = t->nonzeros * max_rows,
+                           .loss_parameters = parameters};
     fbp_net *net;
-    if (!CHECK(fbp_net_create(&spec, &net) == FBP_OK, "no net")) return NULL;
+    const fbp_status status = fbp_net_create(&spec, &net);
+    free(parameters);
+    if (!CHECK(status == FBP_OK, "no net")) return NULL;
     for (int l = 0; l < p->n_layers; l++) {
         void *w = as_reals(p->real, t->w[l], p->units[l] * p->units[l + 1]);
         void *b = as_reals(p->real, t->b[l], p->units[l + 1]);
@@ -288,7 +271,7 @@ static inline void check_row_losses(const problem *p, fbp_net *net, const fbp_da
     void *unused = allocate((size_t)n_parameters(p) * real_bytes(p->real));
     fbp_data unweighted = *data;
     fbp_step step = p->step;
-    unweighted.weights = NULL, step.alpha = 0;
+    unweighted.weights = NULL, step.alpha = step.label_smoothing = 0;
     for (int64_t i = 0; i < n_order; i++)
         order[i] = (7 * i + 3) % n;
     CHECK(fbp_loss_gradient(net, &unweighted, &step, &loss, unused) == FBP_OK, "gradient");
