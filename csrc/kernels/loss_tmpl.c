@@ -121,6 +121,16 @@ static ALWAYS_INLINE vf quantile_terms(vf z, vf y, vf level, vf *delta)
     return vf_mul(d, *delta);
 }
 
+/* ½ (o − y)² up to the limit, from there on a line of that slope: limit · (|o − y| − limit/2) */
+static ALWAYS_INLINE vf huber_terms(vf z, vf y, vf limit, vf *delta)
+{
+    const vf half = vf_set1((real)0.5), d = vf_sub(z, y), size = vf_abs(d);
+    const vm within = vf_lt(size, limit);
+    *delta = vf_select(within, d, slope_by_sign(d, vf_sub(vf_set1(0), limit), limit));
+    return vf_select(within, vf_mul(vf_mul(d, d), half),
+                     vf_mul(limit, vf_sub(size, vf_mul(limit, half))));
+}
+
 /* What a loss's terms read at outputs c and on; `kind` is a constant. */
 static ALWAYS_INLINE vf parameter_at(const fbp_targets *targets, int64_t c, int kind)
 {
