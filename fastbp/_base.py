@@ -60,6 +60,7 @@ PRIVATE_FITTED_ATTRIBUTES = frozenset(
     {
         "_core_loss",
         "_hidden_activation",
+        "_levels",
         "_multilabel",
         "_no_improvement_count",
         "_optimizer",
@@ -300,6 +301,14 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def _make_scorer(self, validation: SomeSamples) -> Callable[[Array], float]:
         """Return a function from predictions for the validation samples to their score."""
 
+    def _loss_parameters(self, n_outputs: int, dtype: str) -> list[float] | None:
+        """Return what the loss reads per output beside the targets, if anything."""
+        return None
+
+    def _loss_options(self) -> dict[str, float]:
+        """Return what a step of the core is told about the loss."""
+        return {}
+
     def _weight_factors(self, y: Any, incremental: bool) -> Array | None:
         """Return what the samples' weights are multiplied by, if by anything."""
         return None
@@ -357,6 +366,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             max_row_nonzeros=nonzeros.row,
             max_batch_nonzeros=nonzeros.batch,
             precision=self.matmul_precision,
+            loss_parameters=self._loss_parameters(units[-1], weights.dtype) if max_rows else None,
         )
         net.set_weights(*weights)
         return net

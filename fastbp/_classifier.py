@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 
@@ -123,6 +124,12 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         Factors of the samples' weights: a dict from class labels to numbers, at least 0; 'balanced'
         is ``n_samples / (n_classes * np.bincount(y))``. Set aside for early stopping, samples keep
         theirs. Not for multilabel targets; ``partial_fit`` takes no 'balanced'.
+    label_smoothing : float, default=0.0
+        A share s in [0, 1) of every label that is spread evenly over the classes [1]_: the loss
+        compares probabilities with ``y * (1 - s) + s / K`` instead of y, which is 0 or 1. K is the
+        number of classes; for multilabel targets it is 2, each label by itself. That keeps the
+        network from becoming certain, which helps its probabilities where labels are sometimes
+        wrong. It is used in training only: ``loss_`` and ``loss_curve_``, but no score.
 
     Attributes
     ----------
@@ -197,6 +204,11 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     - ``predict_log_proba`` is finite also where ``predict_proba`` rounds to 0.
     - Attributes that the solver does not set are removed by a refit.
 
+    References
+    ----------
+    .. [1] C. Szegedy, V. Vanhoucke, S. Ioffe, J. Shlens and Z. Wojna (2016). "Rethinking the
+       Inception Architecture for Computer Vision." Proceedings of CVPR, section 7.
+
     Examples
     --------
     >>> from fastbp import BackpropClassifier
@@ -227,6 +239,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseBackprop._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
 
     classes_: Array
@@ -265,6 +278,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         matmul_precision: str = "highest",
         n_jobs: int | None = None,
         class_weight: dict[Any, float] | str | None = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -295,6 +309,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         self.matmul_precision = matmul_precision
         self.n_jobs = n_jobs
         self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
 
     @available_if(lambda self: self._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -464,6 +479,9 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         if len(self.classes_) == 1:
             return np.zeros(len(outputs), dtype=np.int64)
         return (outputs[:, 0] > 0.5).astype(np.int64)
+
+    def _loss_options(self) -> dict[str, float]:
+        return {"label_smoothing": self.label_smoothing}
 
     def _make_scorer(self, validation: SomeSamples) -> Callable[[Array], float]:
         """Return the accuracy on the validation samples; of whole rows of labels if multilabel."""

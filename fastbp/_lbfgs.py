@@ -97,6 +97,7 @@ def fit_lbfgs(
                 samples.y,
                 sample_weight=samples.sample_weight,
                 alpha=model.alpha,
+                **model._loss_options(),
                 poll=limit.poll,
             )
         except InterruptedError:

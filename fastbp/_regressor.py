@@ -1,23 +1,34 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The regressor: one or many outputs, squared error or Poisson deviance."""
+"""The regressor: one or many outputs, means, medians or quantiles of them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.utils._param_validation import InvalidParameterError, StrOptions
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from . import _core
 from ._base import BaseBackprop
 from ._data import SomeSamples, to_compute_type
+from ._losses import (
+    LOSSES,
+    POSITIVE,
+    check_quantile,
+    check_targets,
+    core_parameters,
+    quantile_levels,
+    quantile_score,
+    without_crossing,
+)
 from ._scoring import Given
+from ._weights import Weights
 
 if TYPE_CHECKING:
     from typing import Self
@@ -26,22 +37,33 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-#: The core's losses but for those of classes.
-LOSSES = set(_core.names()["losses"]) - {"binary_log_loss", "log_loss"}
-
 
 class BackpropRegressor(RegressorMixin, BaseBackprop):
     """Multilayer perceptron for regression, trained by backpropagation in a C core.
 
-    It minimises the squared error, or the Poisson deviance, of one or many outputs. Parameters,
-    methods and attributes are those of scikit-learn's ``MLPRegressor``, and with
-    ``dtype="float64"`` the numbers are too.
+    It minimises the squared error, or another loss, of one or many outputs. Parameters, methods and
+    attributes are those of scikit-learn's ``MLPRegressor``, and with ``dtype="float64"`` the
+    numbers are too.
 
     Parameters
     ----------
-    loss : {'squared_error', 'poisson'}, default='squared_error'
-        What to minimise. 'poisson' is half the Poisson deviance; its output is the exponential of
-        the last layer's sum, and it needs y >= 0.
+    loss : {'squared_error', 'poisson', 'absolute_error', 'huber', 'quantile', 'gamma'}, \
+            default='squared_error'
+        What to minimise, for a target y and a prediction o:
+
+        - 'squared_error': ``(o - y)**2 / 2``. It is least where o is the mean of y.
+        - 'absolute_error': ``abs(o - y)``, least at the median, which outliers do not move.
+        - 'huber': squared error up to a distance of ``huber_delta``, beyond it
+          ``huber_delta * (abs(o - y) - huber_delta / 2)`` [1]_: nearly the mean, but an outlier
+          pulls no harder than that distance.
+        - 'quantile': the pinball loss ``max(q * (y - o), (1 - q) * (o - y))`` [2]_, q being
+          ``quantile``: a share q of the targets is to lie below o.
+        - 'poisson': ``y * log(y / o) - y + o``, half the Poisson deviance [3]_, for counts and
+          other y >= 0. o is the exponential of the last layer's sum, and so it is with 'gamma'.
+        - 'gamma': ``log(o / y) + y / o - 1``, half the gamma deviance [3]_, for y > 0 whose spread
+          grows with its mean.
+
+        Of several outputs it is the sum, but for 'squared_error' (see Notes).
     hidden_layer_sizes : int or array-like of int, default=(100,)
         The number of units in each hidden layer. An empty tuple makes a linear model.
     activation : {'identity', 'logistic', 'tanh', 'relu', 'silu'}, default='relu'
@@ -86,7 +108,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         Whether to set ``validation_fraction`` of the data aside, to stop when R² on it, or what
         ``scoring`` asks for, does not improve for more than ``n_iter_no_change`` epochs, and to
         restore the best weights. With ``X_val`` in ``fit``, nothing is set aside. Not used by
-        'lbfgs'.
+        'lbfgs'. For ``loss='quantile'`` it is D² instead of R², see ``score``.
     validation_fraction : float, default=0.1
         The share of the data to set aside for early stopping.
     beta_1 : float, default=0.9
@@ -124,6 +146,12 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         limits, ``OMP_NUM_THREADS``, threadpoolctl and joblib leave, so that nothing is slower
         inside ``GridSearchCV(n_jobs=...)``; -1 the same, -2 all but one. The results do not depend
         on it.
+    quantile : float or array-like of float, default=0.5
+        The level of ``loss='quantile'``, between 0 and 1; or a list of them, for a one-dimensional
+        y. ``predict`` then has a column for each, in the order of the list. Within a row they are
+        rearranged so that a higher level never has a lower prediction [4]_.
+    huber_delta : float, default=1.0
+        Where ``loss='huber'`` passes from a parabola to straight lines, in units of y.
 
     Attributes
     ----------
@@ -134,8 +162,8 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     loss_curve_ : list of float, of length n_iter_ (longer after warm starts and partial fits)
         The loss of each epoch. Not set by 'lbfgs'.
     validation_scores_ : list of float or None
-        R², or what ``scoring`` asks for, on the validation data after each epoch; None without
-        validation data. Not set by 'lbfgs'.
+        R² (D² for ``loss='quantile'``), or what ``scoring`` asks for, on the validation data after
+        each epoch; None without validation data. Not set by 'lbfgs'.
     validation_loss_curve_ : list of float or None
         The loss of the validation data after each epoch, without the penalty; None without
         validation data. Not set by 'lbfgs'.
@@ -159,7 +187,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     n_layers_ : int
         The number of layers, input and output included.
     n_outputs_ : int
-        The number of output units.
+        The number of output units; with a list of quantiles, their number.
     out_activation_ : {'identity', 'exp'}
         The activation of the output units.
     interrupted_ : bool
@@ -180,7 +208,8 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     at the end of an epoch ends the training, without a warning. ``partial_fit`` calls none.
 
     Squared error of several outputs is halved and averaged over them in ``loss_``, as in
-    scikit-learn, while the training follows the gradient of their sum.
+    scikit-learn, while the training follows the gradient of their sum. The other losses are summed
+    over the outputs in both.
 
     **Differences from scikit-learn**
 
@@ -197,6 +226,16 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
       ``loss="poisson"`` raise ValueError. A batch whose weights are all zero is skipped.
     - The tags say that several outputs are supported.
     - Attributes that the solver does not set are removed by a refit.
+
+    References
+    ----------
+    .. [1] P. J. Huber (1964). "Robust Estimation of a Location Parameter." The Annals of
+       Mathematical Statistics 35, 73-101.
+    .. [2] R. Koenker and G. Bassett (1978). "Regression Quantiles." Econometrica 46, 33-50.
+    .. [3] P. McCullagh and J. A. Nelder (1989). "Generalized Linear Models." 2nd edition, section
+       2.3.
+    .. [4] V. Chernozhukov, I. Fernández-Val and A. Galichon (2010). "Quantile and Probability
+       Curves Without Crossing." Econometrica 78, 1093-1125.
 
     Examples
     --------
@@ -217,13 +256,33 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     >>> model = model.fit(X_train, y_train)
     >>> model.validation_loss_curve_[model.best_n_iter_ - 1] == -model.best_validation_score_
     True
+
+    An interval that is to hold four targets in five, and the median:
+
+    >>> model.set_params(loss="quantile", quantile=[0.1, 0.5, 0.9], max_iter=1000)
+    BackpropRegressor(...)
+    >>> low, median, high = model.fit(X_train, y_train).predict(X_test).T
+    >>> 0.6 < ((low < y_test) & (y_test < high)).mean() < 0.9
+    True
+
+    A loss that outliers pull on only so far; y is in units of tens here:
+
+    >>> model.set_params(loss="huber", huber_delta=50).fit(X_train, y_train)
+    BackpropRegressor(...)
+    >>> model.score(X_test, y_test) > 0.3
+    True
     """
 
     __module__ = "fastbp"
 
+    #: Of loss='quantile': no axis for one level, one for a list; otherwise None.
+    _levels: Array | None = None
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseBackprop._parameter_constraints,
         "loss": [StrOptions(LOSSES)],
+        "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
+        "huber_delta": [Interval(Real, 0, np.inf, closed="neither")],
     }
 
     def __init__(
@@ -258,6 +317,8 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         dtype: str = "auto",
         matmul_precision: str = "highest",
         n_jobs: int | None = None,
+        quantile: Any = 0.5,
+        huber_delta: float = 1.0,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -288,6 +349,8 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         self.dtype = dtype
         self.matmul_precision = matmul_precision
         self.n_jobs = n_jobs
+        self.quantile = quantile
+        self.huber_delta = huber_delta
 
     @available_if(lambda self: self._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -331,15 +394,59 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            The predictions. Float32 if X is, otherwise float64.
+            The predictions; for a list of quantiles, even of one, a column for each. Float32 if X
+            is, otherwise float64.
 
         Raises
         ------
         ValueError
             If X is not valid, or ``coefs_`` or ``intercepts_`` were changed to what is not.
         """
-        outputs = self._snapshot()._outputs(X)
+        model = self._snapshot()
+        return model._arrange(model._outputs(X))
+
+    def _arrange(self, outputs: Array) -> Array:
+        """Return the core's outputs as predictions."""
+        if self._levels is not None and self._levels.ndim == 1:
+            return without_crossing(outputs, self._levels)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return how well the predictions explain y: 1 at best, 0 if no better than a constant.
+
+        That is R² [1]_; for ``loss='quantile'`` D² of the pinball loss [2]_, the mean over a list
+        of quantiles.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        score : float
+            R² or D², as ``sklearn.metrics.r2_score`` and ``d2_pinball_score`` have it.
+
+        Raises
+        ------
+        ValueError
+            If X or y are not valid.
+
+        References
+        ----------
+        .. [1] N. R. Draper and H. Smith (1998). "Applied Regression Analysis." 3rd edition.
+        .. [2] R. Koenker and J. A. F. Machado (1999). "Goodness of Fit and Related Inference
+           Processes for Quantile Regression." Journal of the American Statistical Association 94,
+           1296-1310.
+        """
+        model = self._snapshot()
+        if model._levels is None:
+            return float(super().score(X, y, sample_weight))
+        return quantile_score(y, model.predict(X), model._levels, sample_weight)
 
     def _validate_params(self) -> None:
         if not isinstance(self.loss, str):
@@ -349,6 +456,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
                 f"layers are given by name: hidden_layer_sizes={self.loss!r}."
             )
         super()._validate_params()
+        check_quantile(self.quantile, type(self).__name__)
 
     def _encode_targets(
         self, y: Any, dtype: str, incremental: bool, classes: Any
@@ -356,9 +464,17 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         if sp.issparse(y):
             raise ValueError("Sparse y is not supported for regression; pass y.toarray().")
         self._core_loss = self.loss
+        self._levels = quantile_levels(self.quantile) if self.loss == "quantile" else None
         targets = to_compute_type(y.reshape(len(y), -1), dtype, "y")
-        if self.loss == "poisson" and (targets < 0).any():
-            raise ValueError("Some values of y are negative, but loss='poisson' requires y >= 0.")
+        check_targets(targets, self.loss, y)
+        if self._levels is not None and self._levels.ndim == 1:
+            if y.ndim > 1:
+                raise ValueError(
+                    f"quantile={self.quantile!r} is a list, with a column of predictions for each, "
+                    f"but y has {y.shape[1]} columns itself. Give one quantile, or a y of one "
+                    "dimension."
+                )
+            targets = np.repeat(targets, len(self._levels), axis=1)
         return targets, targets.shape[1]
 
     def _encode_validation_targets(self, y: Any, dtype: str, n_outputs: int) -> Array:
@@ -367,7 +483,40 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
             raise ValueError(f"y has {n_val_outputs} outputs, but that to train on {n_outputs}.")
         return targets
 
+    def _weights_to_go_on_from(self, units: list[int]) -> Weights:
+        if self._levels is not None and units[-1] != self.n_outputs_:
+            raise ValueError(
+                f"quantile={self.quantile!r} makes {units[-1]} outputs, but the model to go on "
+                f"from has {self.n_outputs_}. Set quantile back, or fit anew with warm_start=False."
+            )
+        return super()._weights_to_go_on_from(units)
+
+    def _loss_parameters(self, n_outputs: int, dtype: str) -> list[float] | None:
+        name = {"quantile": "quantile", "huber": "huber_delta"}.get(self._core_loss)
+        if name is None:
+            return None
+        return core_parameters(self._core_loss, getattr(self, name), n_outputs, dtype, name)
+
     def _make_scorer(self, validation: SomeSamples) -> Callable[[Array], float]:
+        if self._levels is not None:
+            return self._make_quantile_scorer(validation)
+        return self._make_r2(validation)
+
+    def _make_quantile_scorer(self, validation: SomeSamples) -> Callable[[Array], float]:
+        """Return D² of the pinball loss; NaN for predictions that are not finite."""
+        levels, weight = self._levels, validation.sample_weight
+        assert levels is not None
+        y = validation.y[:, 0] if levels.ndim == 1 else validation.y
+
+        def d2(outputs: Array) -> float:
+            if not np.isfinite(outputs).all():
+                return math.nan
+            predicted = without_crossing(outputs, levels) if levels.ndim == 1 else outputs
+            return quantile_score(y, predicted, levels, weight)
+
+        return d2
+
+    def _make_r2(self, validation: SomeSamples) -> Callable[[Array], float]:
         """Return R² on the validation samples, averaged over the outputs.
 
         As in scikit-learn, an output that is constant scores 1 if predicted exactly, otherwise 0;
@@ -395,6 +544,6 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        tags.target_tags.positive_only = self.loss == "poisson"
+        tags.target_tags.multi_output = self.loss != "quantile" or isinstance(self.quantile, Real)
+        tags.target_tags.positive_only = self.loss in POSITIVE
         return tags

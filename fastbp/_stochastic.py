@@ -218,6 +218,7 @@ class Run:
                 alpha=alpha,
                 poll=self.limit.poll,
                 **step,
+                **self.model._loss_options(),
             )
         finally:
             self.rows_trained += net.progress.n_rows

@@ -14,6 +14,7 @@ from models import draw
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from fastbp import BackpropClassifier, BackpropRegressor, _core
+from fastbp._losses import LOSSES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -47,7 +48,8 @@ BAD_PARAMETERS: dict[str, list[Any]] = {
     "matmul_precision": ["low", "HIGH", None, 3],
     "n_jobs": [0, 1.5, "all"],
 }
-CLASSIFIER_ONLY = {"class_weight": ["even", [1, 2], 1.0]}
+CLASSIFIER_ONLY = {"class_weight": ["even", [1, 2], 1.0], "label_smoothing": [-0.1, 1, None]}
+REGRESSOR_ONLY = {"quantile": [0, 1.5, None, [0.1, 0.1]], "huber_delta": [0, -1, np.inf]}
 
 
 @pytest.mark.parametrize(
@@ -55,11 +57,12 @@ CLASSIFIER_ONLY = {"class_weight": ["even", [1, 2], 1.0]}
     [
         *product([BackpropClassifier, BackpropRegressor], BAD_PARAMETERS),
         *product([BackpropClassifier], CLASSIFIER_ONLY),
+        *product([BackpropRegressor], REGRESSOR_ONLY),
     ],
 )
 def test_bad_parameters_raise(estimator: type, name: str) -> None:
     X, _ = draw(10)
-    for value in (BAD_PARAMETERS | CLASSIFIER_ONLY)[name]:
+    for value in (BAD_PARAMETERS | CLASSIFIER_ONLY | REGRESSOR_ONLY)[name]:
         with pytest.raises((ValueError, MemoryError)) as error:
             estimator(**{name: value}).fit(X, np.arange(10) % 2)
         if name != "random_state":
@@ -75,7 +78,11 @@ def test_parameters_are_those_of_scikit_learn(ours: type, theirs: type) -> None:
     other = inspect.signature(theirs).parameters
     assert [*mine][: len(other)] == [*other]
     own = ["scoring", "max_time", "dtype", "matmul_precision", "n_jobs"]
-    own += ["class_weight"] if ours is BackpropClassifier else []
+    of_task = {
+        BackpropClassifier: ["class_weight", "label_smoothing"],
+        BackpropRegressor: ["quantile", "huber_delta"],
+    }
+    own += of_task[ours]
     assert {name: p.default for name, p in mine.items() if name not in own} == {
         name: p.default for name, p in other.items()
     }
@@ -101,6 +108,8 @@ def test_names_of_the_registry_are_documented() -> None:
         for kind in ("activations", "precisions"):
             for name in _core.names()[kind]:
                 assert f"'{name}'" in estimator.__doc__
+    for name in LOSSES:
+        assert f"- '{name}': " in BackpropRegressor.__doc__
 
 
 def test_a_parameter_of_another_solver_is_accepted() -> None:

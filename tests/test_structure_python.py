@@ -16,8 +16,8 @@ CYTHON = sorted([*PACKAGE.glob("*.pyx"), *PACKAGE.glob("*.px[di]")])
 LAYERS = [
     {"_core", "_reference", "_reference_net"},
     {"_data", "_threads", "_time_limit", "_weights"},
-    {"_callbacks", "_checks", "_class_weight", "_conflicts", "_labels", "_lbfgs", "_optimizer"}
-    | {"_scoring", "_stochastic", "_validation"},
+    {"_callbacks", "_checks", "_class_weight", "_conflicts", "_labels", "_lbfgs", "_losses"}
+    | {"_optimizer", "_scoring", "_stochastic", "_validation"},
     {"_base"},
     {"_classifier", "_regressor"},
     {"_show_versions", "_table"},
@@ -28,7 +28,7 @@ LAYER = {stem: number for number, layer in enumerate(LAYERS) for stem in layer}
 # The estimators with their parts, and what the command line fits and compares.
 SCIKIT_LEARN = {"_base", "_classifier", "_regressor", "_data", "_labels", "_lbfgs", "_stochastic"}
 SCIKIT_LEARN |= {"_callbacks", "_class_weight", "_demo", "_pipeline", "_time_limit"}
-SCIKIT_LEARN |= {"_checks", "_scoring", "_validation"}
+SCIKIT_LEARN |= {"_checks", "_losses", "_scoring", "_validation"}
 
 
 def imported(module: Path) -> set[str]:
