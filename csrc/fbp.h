@@ -277,7 +277,7 @@ enum { FBP_PREDICT_RAW = 1, FBP_PREDICT_STRICT = 2 };
  *  out    [x.n_rows × n_out], row-major, contiguous
  *  Threads  one team of at most spec.n_threads; one caller at a time per net
  *  Memory   none allocated
- *  Numerics a row's bits do not depend on the other rows, nor on the number of threads
+ *  Numerics a row's bits depend on neither other rows nor threads; the link is in the wider type
  *  Returns  FBP_OK | FBP_EINVAL | FBP_ENONZEROS | FBP_ESTOPPED | FBP_ENONFINITE (out is then partly
  *           written by the last two) */
 fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn poll,

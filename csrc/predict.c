@@ -8,6 +8,7 @@
 #include "sparse.h"
 #include "split.h"
 #include "team.h"
+#include "widen.h"
 
 #define TAKEN_VALUES 2048 /* checked at a time, and then gathered */
 
@@ -17,6 +18,7 @@ typedef struct {
     const int64_t *order; /* or NULL */
     int64_t n_rows;       /* to predict for */
     int flags, out_real;
+    const fbp_kernels *wide; /* whose link to take in place of the net's, or NULL */
     char *out;
     const fbp_data *data; /* for losses: x and y; else NULL */
     double *row_loss;
@@ -67,20 +69,34 @@ static int64_t take_rows(prediction *p, const fbp_scratch *scratch, int64_t row,
     return n;
 }
 
+/* z of n rows as predictions into out. */
+static void write_rows(const prediction *p, const fbp_scratch *scratch, void *z, int64_t n,
+                       char *out)
+{
+    const fbp_net *net = p->net;
+    const fbp_kernels *k = net->kernels;
+    if (!p->wide && !(p->flags & FBP_PREDICT_RAW))
+        k->link[net->loss](n, net->n_out, z, scratch->stride);
+    k->scatter[p->out_real](n, net->n_out, z, scratch->stride, out);
+    if (!p->wide) return;
+    const int64_t elements = fbp_ceil_div(net->n_out, k->nr) * scratch->stride;
+    fbp_link_wide(p->wide, net->loss, n, net->n_out, (double *)(void *)out,
+                  scratch->panels[(net->n_layers + 1) % 2], (size_t)elements * net->real_bytes);
+}
+
 /* What z of n rows from `row` on is wanted for: predictions, or the rows' losses. */
 static void finish_rows(const prediction *p, fbp_scratch *scratch, int64_t row, int64_t n, void *z)
 {
     const fbp_net *net = p->net;
-    const fbp_kernels *k = net->kernels;
     if (p->row_loss) {
         fbp_gather_y(net, p->data, p->order, row, n, scratch);
         const fbp_targets targets = {.y = scratch->y, .parameters = net->loss_parameters};
-        k->loss[net->loss](n, net->n_out, z, scratch->stride, &targets, p->row_loss + row);
+        net->kernels->loss[net->loss](n, net->n_out, z, scratch->stride, &targets,
+                                      p->row_loss + row);
         return;
     }
     const size_t row_bytes = (size_t)net->n_out * fbp_real_bytes(p->out_real);
-    if (!(p->flags & FBP_PREDICT_RAW)) k->link[net->loss](n, net->n_out, z, scratch->stride);
-    k->scatter[p->out_real](n, net->n_out, z, scratch->stride, p->out + (size_t)row * row_bytes);
+    write_rows(p, scratch, z, n, p->out + (size_t)row * row_bytes);
 }
 
 static void predict_body(void *context, int thread, int n_threads)
@@ -159,6 +175,7 @@ fbp_status fbp_predict_order(fbp_net *net, const fbp_matrix *x, const int64_t *o
         .n_rows = n_order,
         .flags = flags,
         .out_real = out_real,
+        .wide = fbp_wide_kernels(net->isa, net->real, out_real, flags),
         .out = out,
     };
     return run(&p, poll, poll_context);

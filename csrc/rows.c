@@ -9,6 +9,7 @@
 #include "data.h"
 #include "internal.h"
 #include "isa/fpenv.h"
+#include "widen.h"
 
 #define PART_BYTES 16384 /* of W, in L1 */
 
@@ -121,9 +122,12 @@ static fbp_status predict_rows(const fbp_model *model, const fbp_kernels *k, con
                                int flags, char *scratch, int32_t out_real, char *out)
 {
     const fbp_spec *spec = &model->spec;
-    const size_t out_bytes = fbp_real_bytes(out_real);
+    const size_t row_bytes = (size_t)spec->units[spec->n_layers] * fbp_real_bytes(out_real);
     const int64_t ld = scratch_ld(spec, k), n_out = spec->units[spec->n_layers];
-    char *const buffers[2] = {scratch, scratch + (size_t)(ld * k->mr) * fbp_real_bytes(spec->real)};
+    const size_t ld_bytes = (size_t)ld * fbp_real_bytes(spec->real);
+    const size_t buffer_bytes = ld_bytes * (size_t)k->mr;
+    char *const buffers[2] = {scratch, scratch + buffer_bytes};
+    const fbp_kernels *wide = fbp_wide_kernels(spec->isa, spec->real, out_real, flags);
     for (int64_t first = 0; first < x->n_rows; first += k->mr) {
         const int64_t rows = fbp_min(k->mr, x->n_rows - first);
         if (!fbp_rows_are_within(x, spec->isa, spec->real, first, rows)) return FBP_ENONFINITE;
@@ -131,11 +135,14 @@ static fbp_status predict_rows(const fbp_model *model, const fbp_kernels *k, con
         const void *a = row_inputs(x, spec, k, first, rows, buffers[0], &lda);
         char *z = forward_rows(model, k, first > 0, rows, a, lda, buffers, ld);
         if (!z) return FBP_ENONFINITE;
-        for (int64_t r = 0; r < rows; r++, z += (size_t)ld * fbp_real_bytes(spec->real)) {
-            if (!(flags & FBP_PREDICT_RAW)) k->link[spec->loss](1, n_out, z, k->nr);
-            k->scatter[out_real](1, n_out, z, k->nr,
-                                 out + (size_t)((first + r) * n_out) * out_bytes);
+        char *into = out + (size_t)first * row_bytes;
+        for (int64_t r = 0; r < rows; r++, z += ld_bytes) {
+            if (!wide && !(flags & FBP_PREDICT_RAW)) k->link[spec->loss](1, n_out, z, k->nr);
+            k->scatter[out_real](1, n_out, z, k->nr, into + (size_t)r * row_bytes);
         }
+        if (wide)
+            fbp_link_wide(wide, spec->loss, rows, n_out, (double *)(void *)into,
+                          buffers[(spec->n_layers + 1) % 2], buffer_bytes);
     }
     return FBP_OK;
 }

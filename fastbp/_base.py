@@ -382,8 +382,8 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def _outputs(self, X: Any, *, raw: bool = False, as_computed: bool = False) -> Array:
         """Return the outputs for samples, once validated: [n × n_outputs].
 
-        They are float64 (float32 for float32 X), or in the compute type. With ``raw``, they are
-        what the last layer gives before its link.
+        They are float64, or float32 for float32 X unless they are wanted ``as_computed`` by a
+        float64 model. With ``raw``, they are what the last layer gives before its link.
         """
         fitted = vars(self)
         if "coefs_" in fitted and fitted.get("feature_names_in_") is None:
@@ -405,8 +405,8 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 return outputs
         X = self._check_X(X)
         weights = check_weights(self.coefs_, self.intercepts_, self.n_features_in_, self.n_outputs_)
-        result = "float32" if X.dtype == np.float32 else "float64"
-        dtype = weights.dtype if as_computed else result
+        widest = as_computed and weights.dtype == "float64"
+        dtype = "float32" if X.dtype == np.float32 and not widest else "float64"
         if sp.issparse(X):
             X = core_rows(X, weights.dtype)
         net = self._make_net(weights, X)

@@ -202,6 +202,8 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
       batch whose weights are all zero is skipped.
     - A single class fits, and its ``predict_proba`` has one column.
     - ``predict_log_proba`` is finite also where ``predict_proba`` rounds to 0.
+    - Where the second of two classes has a probability that rounds to 1, the first has a small one
+      of its own, not 0.
     - Attributes that the solver does not set are removed by a refit.
 
     References
@@ -427,6 +429,9 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         both = np.empty((len(outputs), 2), outputs.dtype)
         np.subtract(1, outputs[:, 0], out=both[:, 0])
         both[:, 1] = outputs[:, 0]
+        if 1 in outputs:  # then 1 - p has lost what exp(-z) tells
+            rows = np.flatnonzero(outputs[:, 0] == 1)
+            both[rows, 0] = np.exp(-self._outputs(self._check_X(X)[rows], raw=True)[:, 0])
         return both
 
     def _log_link(self, z: Array) -> Array:

@@ -120,8 +120,8 @@ def predict_plain(
     """Predict from a model's own arrays, as `Net.predict` would, without a `Net`.
 
     None means: something is not plainly well-formed, or not finite. Whoever looks closer finds what
-    to convert, or to say. The result is float32 for float32 X, otherwise float64, or with
-    ``as_computed`` of the weights' type.
+    to convert, or to say. The result is float32 for float32 X, otherwise float64; with
+    ``as_computed`` also for float64 weights.
     """
 
 def available_isas() -> list[str]: ...

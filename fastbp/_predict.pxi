@@ -134,7 +134,8 @@ def predict_plain(X, coefs, intercepts, n_in, n_out, activation, loss, precision
     if not _describe(&p, X, held[0], held[1], n_in, n_out, activation, loss,
                      precision):
         return None
-    cdef int32_t real = p.model.spec.real if as_computed else p.x.real
+    cdef bint widest = as_computed and p.model.spec.real == FBP_F64
+    cdef int32_t real = FBP_F64 if widest else p.x.real
     cdef cnp.npy_intp[2] shape = [p.x.n_rows, p.units[p.model.spec.n_layers]]
     out = cnp.PyArray_SimpleNew(2, shape, cnp.NPY_FLOAT if real == FBP_F32 else cnp.NPY_DOUBLE)
     cdef void *data = cnp.PyArray_DATA(<cnp.ndarray>out)

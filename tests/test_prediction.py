@@ -16,6 +16,8 @@ import pytest
 import sklearn
 from models import digest, draw, fitted
 from problems import ACTIVATIONS, LOSSES, make_problem
+from scipy.special import softmax
+from sklearn.metrics import log_loss
 
 from fastbp import BackpropClassifier, BackpropRegressor, _base, _core
 from fastbp._data import COPIED_BYTES, core_blocks
@@ -73,8 +75,60 @@ def test_rows_in_place_have_the_bits_of_packed_ones(
                     some = predict_plain(p, p.X[:n], raw=raw)
                     assert some.dtype == x_dtype
                     assert some.tobytes() == together[:n].tobytes(), (activation, x_dtype, n)
-            own_type = predict_plain(p, p.X[:1], as_computed=True)
-            assert own_type.dtype == dtype
+            widest = predict_plain(p, p.X[:1], as_computed=True)
+            assert widest.dtype == max(dtype, x_dtype)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 40])
+@pytest.mark.parametrize("n_rows", [3, 500])
+def test_probabilities_add_up_in_their_own_type(n_rows: int, n_classes: int) -> None:
+    """float32 weights, but a float64 result: scikit-learn's log_loss looks at the 16th digit."""
+    X, _ = draw(max(n_rows, n_classes))
+    y = np.arange(len(X)) % n_classes
+    model = BackpropClassifier(max_iter=2, random_state=0).fit(X, y)
+    assert model.coefs_[0].dtype == np.float32
+    probabilities = model.predict_proba(X[:n_rows])
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-14)
+    np.testing.assert_array_equal(
+        model.classes_[probabilities.argmax(axis=1)], model.predict(X[:n_rows])
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        log_loss(y[:n_rows], probabilities, labels=model.classes_)
+    if n_classes > 2:
+        z = model._outputs(X[:n_rows], raw=True)
+        np.testing.assert_allclose(probabilities, softmax(z, axis=1), rtol=1e-13)
+
+
+def test_small_probabilities_are_as_small_as_their_type_can_tell() -> None:
+    X, y = draw(60)
+    model = BackpropClassifier(solver="lbfgs", dtype="float32", max_iter=20, random_state=0)
+    model.fit(X, np.c_[y, 1 - y, y])
+    model.intercepts_[-1][:] = -200, 200, 0
+    probabilities = model.predict_proba(X)
+    assert (probabilities[:, 0] > 0).all()
+    assert (probabilities[:, 0] < 1e-45).any()  # float32 has no such number
+    np.testing.assert_array_equal(model.predict_log_proba(X), np.log(probabilities))
+    assert (model.predict_proba(X.astype(np.float32))[:, 0] == 0).any()
+    assert np.isfinite(model.predict_log_proba(X.astype(np.float32))).all()
+
+
+@pytest.mark.parametrize("x_dtype", DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_less_probable_of_two_classes(dtype: str, x_dtype: str) -> None:
+    """Where the other's probability rounds to 1, its own is no 0."""
+    X, y = draw(60)
+    X = X.astype(x_dtype)
+    model = BackpropClassifier(max_iter=2, dtype=dtype, random_state=0).fit(X, y)
+    for sign in (1, -1):
+        model.intercepts_[-1][0] = 40 * sign
+        z = model._outputs(X, raw=True)[:, 0] * sign
+        probabilities = model.predict_proba(X)[:, ::-sign]
+        assert probabilities.dtype == x_dtype
+        np.testing.assert_allclose(probabilities[:, 1], np.exp(-z), rtol=1e-5)
+        np.testing.assert_array_equal(probabilities[:, 0], 1)
+        log_p = model.predict_log_proba(X)[:, ::-sign]
+        np.testing.assert_allclose(log_p[:, 1], -z, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

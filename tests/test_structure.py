@@ -39,6 +39,7 @@ LAYERS = [
         "loss",
         "net",
         "retire",
+        "widen",
     },
     {"forward", "backward"},
     {"train", "predict", "rows", "check"},

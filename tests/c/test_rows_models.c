@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Prediction without a net: fbp_predict_rows against fbp_predict, bit for bit, in every family; what
- * both refuse; statuses. Buffers end at protected pages. Rests on: the kernels that read W where the
+ * Prediction without a net: fbp_predict_rows against fbp_predict, bit for bit, in every family; double
+ * from float; what both refuse; statuses. Buffers end at protected pages. Rests on: the kernels that read W where the
  * user has it (test_rows), fbp_predict (test_training).
  */
 #include "kernels.h"
@@ -100,6 +100,39 @@ static void test_model(int n_layers, const int64_t *units, int activation, int l
     }
 }
 
+/* Predictions in double of a net in float: the link in double of its z. */
+static void test_wide(const int64_t *units, int loss)
+{
+    family families[FBP_N_ISAS];
+    const int n_families = families_of(FBP_F32, families);
+    for (int f = 0; f < n_families; f++) {
+        const fbp_kernels *wide = fbp_kernels_find(families[f].isa, FBP_F64);
+        const int64_t n_rows = 3 * families[f].table->mr + 1, n_out = units[2], n = n_rows * n_out;
+        subject s;
+        subject_new(&s, families[f].isa, FBP_F32, FBP_F32, 2, units, FBP_ACT_TANH, loss, n_rows);
+        buffer out = buffer_new(FBP_F64, n), by_net = buffer_new(FBP_F64, n);
+        buffer raw = buffer_new(FBP_F64, n),
+               row = buffer_new(FBP_F64, fbp_round_up(n_out, wide->nr));
+        CHECK(predict_in_place(&s, 0, FBP_F64, out.data) == FBP_OK, "in place");
+        CHECK(predict_packed(&s, 0, FBP_F64, by_net.data) == FBP_OK, "packed");
+        CHECK(predict_in_place(&s, FBP_PREDICT_RAW, FBP_F64, raw.data) == FBP_OK, "raw");
+        for (int64_t r = 0; r < n_rows; r++) {
+            for (int64_t c = 0; c < n_out; c++) {
+                put(&row, c, get(&raw, r * n_out + c));
+                CHECK((float)get(&row, c) == get(&row, c), "z is not float's");
+            }
+            wide->link[loss](1, n_out, row.data, wide->nr);
+            for (int64_t c = 0; c < n_out; c++)
+                CHECK(get(&out, r * n_out + c) == get(&row, c) &&
+                          get(&by_net, r * n_out + c) == get(&row, c),
+                      "%s %s: %g of row %d is not the link's %g", fbp_isa_name(families[f].isa),
+                      fbp_loss_name(loss), get(&out, r * n_out + c), (int)r, get(&row, c));
+        }
+        buffer_free(&out), buffer_free(&by_net), buffer_free(&raw), buffer_free(&row);
+        subject_free(&s);
+    }
+}
+
 /* What is not finite is found wherever it is, by both ways; what float cannot hold, too. */
 static void test_refusals(int real, int x_real)
 {
@@ -181,6 +214,7 @@ static void test_statuses(void)
 
 int main(void)
 {
+    const int64_t last[][3] = {{20, 30, 3}, {9, 17, 35}, {31, 9, 1}};
     const int64_t shapes[][4] = {{1, 1}, {20, 100, 3}, {9, 17, 33, 5}, {64, 31, 49, 1}};
     flush_subnormals();
     for (int real = FBP_F32; real <= FBP_F64; real++)
@@ -191,6 +225,9 @@ int main(void)
             for (int act = 0; act < FBP_N_ACTIVATIONS; act++)
                 if (!fbp_loss_takes_codes(loss) || (i > 0 && i < 3))
                     test_model(i == 0 ? 1 : i == 1 ? 2 : 3, shapes[i], act, loss);
+    for (int i = 0; i < 3; i++)
+        for (int loss = 0; loss < FBP_N_LOSSES; loss++)
+            if (!fbp_loss_takes_codes(loss) || i < 2) test_wide(last[i], loss);
     test_statuses();
     return check_done("rows of models");
 }
