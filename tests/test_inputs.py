@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPRegressor
 
 from fastbp import BackpropClassifier, BackpropRegressor
 from fastbp._data import Samples, core_rows, refuse_beyond_float32
-from fastbp._stochastic import split_rows
+from fastbp._validation import split_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
