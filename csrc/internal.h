@@ -144,7 +144,8 @@ typedef struct {
     fbp_cut_fn *cut;
     void (*pack)(int64_t fan_in, int64_t fan_out, const void *coef, void *w, void *wt);
     void (*unpack)(int64_t fan_in, int64_t fan_out, const void *w, void *coef);
-    void (*math[4])(int64_t n, const void *x, void *y); /* exp, log, tanh, logistic; for tests */
+    /* exp, log, tanh, logistic, expm1, softplus, normal_cdf; for tests */
+    void (*math[7])(int64_t n, const void *x, void *y);
 } fbp_kernels;
 
 /* The family's table, or NULL where it is not compiled in or cannot run here. */

@@ -35,14 +35,6 @@ static ALWAYS_INLINE vf relu_backward(vf delta, vf a)
     return vf_select(vf_eq(a, vf_set1(0)), vf_set1(0), delta);
 }
 
-/* |z|, but no more than a limit beyond which the functions that use it are constant: infinity times 0
- * would be NaN. */
-static ALWAYS_INLINE vf limited_magnitude(vf z, real limit)
-{
-    const vf zero = vf_set1(0);
-    return vf_sub(zero, vf_max(vf_set1(-limit), vf_sub(zero, vf_abs(z))));
-}
-
 /* z · logistic(z) = relu(z) − |z| · q, q = logistic(−|z|), which is never rounded where it is near 1. */
 static ALWAYS_INLINE vf silu_forward(vf z)
 {

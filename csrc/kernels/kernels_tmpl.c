@@ -161,6 +161,9 @@ DEFINE_MATH(exp)
 DEFINE_MATH(log)
 DEFINE_MATH(tanh)
 DEFINE_MATH(logistic)
+DEFINE_MATH(expm1)
+DEFINE_MATH(softplus)
+DEFINE_MATH(normal_cdf)
 
 static const fbp_kernels KERNEL(table) = {
     .lanes = VF_LANES,
@@ -241,7 +244,8 @@ static const fbp_kernels KERNEL(table) = {
     .within = KERNEL(within),
     .pack = KERNEL(pack),
     .unpack = KERNEL(unpack),
-    .math = {KERNEL(math_exp), KERNEL(math_log), KERNEL(math_tanh), KERNEL(math_logistic)},
+    .math = {KERNEL(math_exp), KERNEL(math_log), KERNEL(math_tanh), KERNEL(math_logistic),
+             KERNEL(math_expm1), KERNEL(math_softplus), KERNEL(math_normal_cdf)},
 };
 
 const fbp_kernels *const KERNEL(fbp_kernels) = &KERNEL(table);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * exp, log, tanh and logistic: their error in ULP against a wider type, the same bits in every fused
+ * exp, log, tanh and logistic; eˣ − 1 (for x ≤ 0, others count as 0), softplus and the normal
+ * distribution's share: their error in ULP against a wider type, the same bits in every fused
  * family, and their values where there is nothing to round. With --exhaustive, all 2³² floats.
  *
  * Subnormal arguments count as zero, and results below the smallest normal number are zero.
@@ -17,9 +18,19 @@ typedef struct {
     exact (*of)(exact);
 } function;
 
+static exact exact_expm1(exact x) { return isnan(x) ? x : expm1l(fminl(x, 0)); }
+
 /* In the order of fbp_kernels.math. */
 static const function functions[] = {
-    {"exp", 1, expl}, {"log", 1, logl}, {"tanh", 2, tanhl}, {"logistic", 2, exact_logistic}};
+    {"exp", 1, expl},
+    {"log", 1, logl},
+    {"tanh", 2, tanhl},
+    {"logistic", 2, exact_logistic},
+    {"expm1", 2, exact_expm1},
+    {"softplus", 3, exact_softplus},
+    {"normal_cdf", 8, exact_cdf},
+};
+enum { N_FUNCTIONS = sizeof functions / sizeof *functions };
 
 static double smallest_normal(int real) { return real == FBP_F32 ? (double)FLT_MIN : DBL_MIN; }
 
@@ -109,7 +120,7 @@ static double argument(int real, int64_t i)
 
 static void test_sample(int real, int64_t blocks)
 {
-    for (int f = 0; f < 4; f++) {
+    for (int f = 0; f < N_FUNCTIONS; f++) {
         double worst[FBP_N_ISAS] = {0};
         for (int64_t block = 0; block < blocks; block++) {
             const int64_t n = block == 0 ? BLOCK - 3 : BLOCK; /* a tail, too */
@@ -139,8 +150,14 @@ static double float_value(int f, float x)
         return log(at);
     case 2:
         return tanh(at);
-    default:
+    case 3:
         return 1 / (1 + exp(-at));
+    case 4:
+        return isnan(at) ? at : expm1(fmin(at, 0));
+    case 5:
+        return fmax(at, 0) + log1p(exp(-fabs(at)));
+    default:
+        return erfc(-at / sqrt(2)) / 2;
     }
 }
 
@@ -182,7 +199,7 @@ static void test_every_float(void)
 {
     family families[FBP_N_ISAS];
     const int n_families = families_of(FBP_F32, families);
-    for (int f = 0; f < 4; f++) {
+    for (int f = 0; f < N_FUNCTIONS; f++) {
         double worst[FBP_N_ISAS] = {0};
         int64_t different = 0;
 #pragma omp parallel for reduction(max : worst) reduction(+ : different) schedule(dynamic, 64)
@@ -202,18 +219,20 @@ static void test_every_float(void)
     }
 }
 
-/* x, then exp, log, tanh and logistic of it. */
-static const double special[][5] = {
-    {0, 1, -INFINITY, 0, 0.5},
-    {-0.0, 1, -INFINITY, -0.0, 0.5},
-    {1e-310, 1, -INFINITY, 0, 0.5},
-    {-1e-310, 1, -INFINITY, -0.0, 0.5},
-    {INFINITY, INFINITY, INFINITY, 1, 1},
-    {-INFINITY, 0, NAN, -1, 0},
-    {NAN, NAN, NAN, NAN, NAN},
-    {-1, 0x1.78b56362cef38p-2, NAN, -0x1.85efab514f394p-1, 0x1.136561454ba86p-2},
-    {1e30, INFINITY, 0x1.144f69ff9ffc4p+6, 1, 1},
-    {-1e30, 0, NAN, -1, 0},
+/* x, then the functions of it, in their order. */
+#define LN2 0x1.62e42fefa39efp-1
+static const double special[][1 + N_FUNCTIONS] = {
+    {0, 1, -INFINITY, 0, 0.5, 0, LN2, 0.5},
+    {-0.0, 1, -INFINITY, -0.0, 0.5, 0, LN2, 0.5},
+    {1e-310, 1, -INFINITY, 0, 0.5, 0, LN2, 0.5},
+    {-1e-310, 1, -INFINITY, -0.0, 0.5, 0, LN2, 0.5},
+    {INFINITY, INFINITY, INFINITY, 1, 1, 0, INFINITY, 1},
+    {-INFINITY, 0, NAN, -1, 0, -1, 0, 0},
+    {NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+    {-1, 0x1.78b56362cef38p-2, NAN, -0x1.85efab514f394p-1, 0x1.136561454ba86p-2,
+     -0x1.43a54e4e98864p-1, 0x1.40c7abfbec125p-2, 0x1.44ed0bb7cb20cp-3},
+    {1e30, INFINITY, 0x1.144f69ff9ffc4p+6, 1, 1, 0, 1e30, 1},
+    {-1e30, 0, NAN, -1, 0, -1, 0, 0},
 };
 
 static void test_special(int real)
@@ -221,7 +240,7 @@ static void test_special(int real)
     family families[FBP_N_ISAS];
     const int n_families = families_of(real, families);
     for (int i = 0; i < n_families; i++)
-        for (int f = 0; f < 4; f++)
+        for (int f = 0; f < N_FUNCTIONS; f++)
             for (size_t row = 0; row < sizeof special / sizeof *special; row++) {
                 buffer x = buffer_new(real, 1), y = buffer_new(real, 1);
                 put(&x, 0, special[row][0]);
@@ -246,7 +265,7 @@ static void test_nans(int real)
     family families[FBP_N_ISAS];
     const int n_families = families_of(real, families);
     for (int own = 0; own < n_families; own++)
-        for (int f = 0; f < 4; f++)
+        for (int f = 0; f < N_FUNCTIONS; f++)
             for (int i = 0; i < 16; i++) {
                 const uint64_t wide = payloads[i / 2] | (i % 2 ? 0xfff : 0x7ffull) << 52;
                 const uint32_t narrow =
