@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +24,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _core
+from ._activations import activations_of, bound_factors, check_activation
 from ._callbacks import CallbackSupportMixin, Tasks, begin_tasks, with_callbacks
 from ._checks import check_hidden_layer_sizes, check_own_validation, check_X_y
 from ._conflicts import refuse_conflicts
@@ -59,7 +60,7 @@ Array = NDArray[Any]
 PRIVATE_FITTED_ATTRIBUTES = frozenset(
     {
         "_core_loss",
-        "_hidden_activation",
+        "_hidden_activations",
         "_levels",
         "_multilabel",
         "_no_improvement_count",
@@ -75,7 +76,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(_core.names()["activations"]))],
+        "activation": [StrOptions(set(_core.names()["activations"])), list, tuple],
         "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -110,7 +111,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     # Parameters, stored by the subclasses' constructors.
     hidden_layer_sizes: Any
-    activation: str
+    activation: str | Sequence[str]
     solver: str
     alpha: float
     batch_size: int | str
@@ -156,7 +157,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     best_n_iter_: int | None
     validation_loss_curve_: list[float] | None
     _core_loss: str
-    _hidden_activation: str
+    _hidden_activations: tuple[str, ...]
     _no_improvement_count: int
     _optimizer: Optimizer
     _scored_by: str | None
@@ -250,6 +251,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         """Fit in place; for a draft."""
         limit = TimeLimit(self.max_time)
         hidden_units = check_hidden_layer_sizes(self.hidden_layer_sizes)
+        activations = check_activation(self.activation, hidden_units)
         fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         dtype = self._compute_type()
         refuse_conflicts(self, dtype, incremental, own is not None)
@@ -257,8 +259,8 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         X, y = check_X_y(self, given, dtype, reset=fresh)
         targets, n_outputs = self._encode_targets(y, dtype, incremental, classes)
         self.out_activation_ = _core.loss_link(self._core_loss)
-        factors = self._weight_factors(y, incremental)
-        weight = check_sample_weight(given.sample_weight, X, dtype, factors)
+        class_factors = self._weight_factors(y, incremental)
+        weight = check_sample_weight(given.sample_weight, X, dtype, class_factors)
         samples = Samples(X, targets, weight)
         source = ValidationSource(given, None)
         if own is not None:
@@ -269,11 +271,12 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         if fresh:
             self._forget_solver()
             self.t_ = 0
-            weights = draw_weights(units, self.activation, random_state, dtype)
+            factors = bound_factors(self.activation, activations)
+            weights = draw_weights(units, factors, random_state, dtype)
         else:
             weights = self._weights_to_go_on_from(units).astype(dtype)
         self.n_outputs_, self.n_layers_ = n_outputs, len(units)
-        self._hidden_activation = self.activation
+        self._hidden_activations = activations
 
         if self.solver == "lbfgs":
             self._forget_solver()
@@ -357,7 +360,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             nonzeros = sizes_for_validation(nonzeros, X_val)
         net = _core.Net(
             units,
-            [self._hidden_activation] * (len(units) - 2),
+            activations_of(self._hidden_activations, len(units) - 2),
             self._core_loss,
             dtype=weights.dtype,
             solver=solver,
@@ -394,7 +397,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 self.intercepts_,
                 self.n_features_in_,
                 self.n_outputs_,
-                self._hidden_activation,
+                self._hidden_activations,
                 self._core_loss,
                 self.matmul_precision,
                 raw,

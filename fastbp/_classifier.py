@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -40,9 +40,18 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     ----------
     hidden_layer_sizes : int or array-like of int, default=(100,)
         The number of units in each hidden layer. An empty tuple makes a linear model.
-    activation : {'identity', 'logistic', 'tanh', 'relu', 'silu'}, default='relu'
-        What a hidden unit does with its sum z: z itself, 1 / (1 + exp(-z)), tanh(z), max(0, z),
-        z / (1 + exp(-z)).
+    activation : {'identity', 'logistic', 'tanh', 'relu', 'leaky_relu', 'elu', 'selu', 'gelu', \
+            'silu', 'mish', 'softplus'} or list of them, default='relu'
+        What the hidden units do with their sums z; a list has one name for each hidden layer.
+
+        - 'identity': z; 'logistic': 1 / (1 + exp(-z)); 'tanh': tanh(z)
+        - 'relu': max(0, z); 'leaky_relu': the same, but z / 100 below 0
+        - 'elu': z, and exp(z) - 1 below 0; 'selu': 1.0507 z, and 1.7581 (exp(z) - 1) below 0
+        - 'gelu': z times the normal distribution's share below z (by erf, not tanh)
+        - 'silu': z / (1 + exp(-z)); 'softplus': log(1 + exp(z)); 'mish': z tanh(softplus(z))
+
+        First weights are uniform within plus or minus sqrt(f / (fan_in + fan_out)), f being 2 for
+        'logistic' and 6 for the others; the output layer's is that of the last hidden one.
     solver : {'lbfgs', 'sgd', 'adam'}, default='adam'
         'sgd' and 'adam' go through the data in mini-batches. 'lbfgs' looks at all of it in every
         iteration, which suits small data.
@@ -251,7 +260,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        activation: str | Sequence[str] = "relu",
         *,
         solver: str = "adam",
         alpha: float = 0.0001,

@@ -109,7 +109,7 @@ def predict_plain(
     intercepts: Any,
     n_in: Any,
     n_out: Any,
-    activation: str,
+    activations: Any,
     loss: str,
     precision: str,
     raw: bool,

@@ -88,7 +88,7 @@ cdef bint _plain_layers(_Plain *p, tuple coefs, tuple intercepts, int type_numbe
     return True
 
 
-cdef bint _describe(_Plain *p, X, tuple coefs, tuple intercepts, n_in, n_out, activation,
+cdef bint _describe(_Plain *p, X, tuple coefs, tuple intercepts, n_in, n_out, activations,
                     loss, precision) except -1:
     """Describe a call to the core, if all is such that nothing needs to be converted or said."""
     cdef int i, n_layers = len(coefs)
@@ -96,6 +96,8 @@ cdef bint _describe(_Plain *p, X, tuple coefs, tuple intercepts, n_in, n_out, ac
     if not _plain_x(&p.x, X) or not 1 <= n_layers <= MOST_LAYERS or len(intercepts) != n_layers:
         return False
     if type(n_in) is not int or type(n_out) is not int or p.x.n_cols != n_in:
+        return False
+    if type(activations) is not tuple or len(<tuple>activations) != n_layers - 1:
         return False
     if not cnp.PyArray_CheckExact(coefs[0]):
         return False
@@ -106,7 +108,7 @@ cdef bint _describe(_Plain *p, X, tuple coefs, tuple intercepts, n_in, n_out, ac
     if not _plain_layers(p, coefs, intercepts, type_number) or p.units[n_layers] != n_out:
         return False
     for i in range(n_layers - 1):
-        p.activations[i] = _ACTIVATION_IDS[activation]
+        p.activations[i] = _ACTIVATION_IDS[(<tuple>activations)[i]]
     p.model.coefs, p.model.intercepts = p.coefs, p.intercepts
     spec = &p.model.spec
     memset(spec, 0, sizeof(fbp_spec))
@@ -123,7 +125,7 @@ cdef bint _describe(_Plain *p, X, tuple coefs, tuple intercepts, n_in, n_out, ac
     return True
 
 
-def predict_plain(X, coefs, intercepts, n_in, n_out, activation, loss, precision, bint raw,
+def predict_plain(X, coefs, intercepts, n_in, n_out, activations, loss, precision, bint raw,
                   bint as_computed, thread_limit):
     """Predict from a model's own arrays; None where something asks for a closer look."""
     cdef _Plain p
@@ -131,7 +133,7 @@ def predict_plain(X, coefs, intercepts, n_in, n_out, activation, loss, precision
         return None
     # Tuples of our own keep the arrays alive, whatever becomes of the lists meanwhile.
     held = tuple(coefs), tuple(intercepts)
-    if not _describe(&p, X, held[0], held[1], n_in, n_out, activation, loss,
+    if not _describe(&p, X, held[0], held[1], n_in, n_out, activations, loss,
                      precision):
         return None
     cdef bint widest = as_computed and p.model.spec.real == FBP_F64

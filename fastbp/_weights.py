@@ -56,13 +56,18 @@ def are_finite(*arrays: Array) -> bool:
 
 
 def draw_weights(
-    units: Sequence[int], activation: str, random_state: np.random.RandomState, dtype: str
+    units: Sequence[int],
+    factors: Sequence[float],
+    random_state: np.random.RandomState,
+    dtype: str,
 ) -> Weights:
-    """Draw new weights (Glorot and Bengio, 2010, eq. 16), in the order that scikit-learn draws."""
+    """Draw new weights (Glorot and Bengio, 2010, eq. 16), in the order that scikit-learn draws.
+
+    The numerator under that equation's root, 6 for tanh, is each layer's factor.
+    """
     _refuse_impossible_sizes(units)
-    factor = 2.0 if activation == "logistic" else 6.0
     weights = Weights([], [])
-    for fan_in, fan_out in pairwise(units):
+    for factor, (fan_in, fan_out) in zip(factors, pairwise(units), strict=True):
         bound = np.sqrt(factor / (fan_in + fan_out))
         coef = np.empty((fan_in, fan_out), dtype)
         # In blocks, which draw the same numbers: all of them in float64 would be twice the layer.

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 BAD_PARAMETERS: dict[str, list[Any]] = {
     "hidden_layer_sizes": [0, -1, 3.5, "a", (3.5,), (2, 0), [[3]], None, (10**7, 10**7), 2**63],
-    "activation": ["gelu?", None, 1],
+    "activation": ["gelu?", None, 1, {"relu"}, ["gelu?"], [None], [["relu"]], ["relu"] * 2, ()],
     "solver": ["newton"],
     "alpha": [-1, np.nan, "a"],
     "batch_size": [0, -5, 2.5, "all"],

@@ -45,7 +45,7 @@ def predict_plain(p: Any, X: Any, **changes: Any) -> Any:
         "intercepts": p.intercepts,
         "n_in": p.units[0],
         "n_out": p.units[-1],
-        "activation": p.activations[0] if p.activations else "relu",
+        "activations": p.activations,
         "loss": p.loss,
         "precision": "highest",
         "raw": False,
@@ -352,6 +352,8 @@ def test_every_parameter_is_checked(dtype: str, n_rows: int) -> None:
         {"n_in": None},
         {"n_out": 3},
         {"n_out": np.int64(2)},
+        {"activations": ()},
+        {"activations": ["tanh"]},
         {"coefs": [np.eye(4, dtype=np.float32)] * 33, "intercepts": [np.ones(4, np.float32)] * 33},
     ],
 )
