@@ -14,7 +14,7 @@ import scipy.special as special
 from models import ESTIMATORS, digest, draw
 from problems import ACTIVATIONS, flat, make_problem
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.preprocessing import scale
 
@@ -280,32 +280,25 @@ def test_digits_are_learnt(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in ("gelu", "silu", "mish") if name in NAMES])
-def test_smooth_activations_fit_at_least_as_well_as_relu(name: str) -> None:
-    """Of a smooth target on few units, with a full batch: a kinked unit follows it less closely."""
-    X, y = load_diabetes(return_X_y=True)
-    X, y = scale(X), scale(y)
+def test_smooth_activations_fit_better_than_relu(name: str) -> None:
+    """On few units: no unit dies, and none has a kink that others must smooth."""
+    X, y = load_digits(return_X_y=True)
     losses = {
         activation: [
-            BackpropRegressor(
-                hidden_layer_sizes=(16, 16),
-                activation=activation,
-                solver="lbfgs",
-                max_iter=100,
-                random_state=seed,
-            )
-            .fit(X, y)
+            BackpropClassifier((16, 16), activation=activation, max_iter=30, random_state=seed)
+            .fit(X / 16, y)
             .loss_
-            for seed in range(5)
+            for seed in range(4)
         ]
         for activation in (name, "relu")
     }
-    assert np.mean(losses[name]) <= np.mean(losses["relu"])
+    assert np.mean(losses[name]) < 0.9 * np.mean(losses["relu"])
 
 
 def test_a_search_over_activations() -> None:
     X, y = load_breast_cancer(return_X_y=True)
     grid = {"activation": ["relu", ["silu", "tanh"], ["relu", "silu"]]}
-    model = BackpropClassifier((16, 8), max_iter=15, random_state=0)
+    model = BackpropClassifier((16, 8), max_iter=60, learning_rate_init=0.01, random_state=0)
     search = GridSearchCV(model, grid, cv=3).fit(scale(X), y)
     assert search.best_params_["activation"] in grid["activation"]
     assert min(search.cv_results_["mean_test_score"]) >= 0.93
