@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import scipy.sparse as sp
-from sklearn.base import is_regressor
+from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import validate_data
 
@@ -50,7 +50,7 @@ def check_X_y(model: BaseBackprop, given: Given, dtype: str, reset: bool) -> tup
         given.y,
         accept_sparse=["csr", "csc"],
         multi_output=True,
-        y_numeric=is_regressor(model),
+        y_numeric=isinstance(model, RegressorMixin),
         dtype=dtype_to_validate(given.X),
         ensure_all_finite=not checked,
         reset=reset,

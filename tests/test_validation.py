@@ -146,7 +146,19 @@ def data_terms() -> list[Any]:
             return -np.log(np.where(y > 0, p, 1 - p)).sum(axis=1)
         return -np.log(p[np.arange(len(y)), np.searchsorted(model.classes_, y)])
 
+    def pinball(model: Any, X: Any, y: Any) -> Any:
+        below = y - model.predict(X)
+        return np.maximum(model.quantile * below, (model.quantile - 1) * below)
+
+    def huber(model: Any, X: Any, y: Any) -> Any:
+        error = abs(model.predict(X) - y)
+        return np.where(error < 0.1, error**2 / 2, 0.1 * (error - 0.05))
+
+    smooth = BackpropClassifier(label_smoothing=0.3)
     return [
+        pytest.param(smooth, three, log_loss_rows, id="smoothing"),
+        pytest.param(BackpropRegressor("quantile", quantile=0.2), X[:, 3], pinball, id="quantile"),
+        pytest.param(BackpropRegressor("huber", huber_delta=0.1), X[:, 3], huber, id="huber"),
         pytest.param(BackpropClassifier(), y, log_loss_rows, id="binary"),
         pytest.param(BackpropClassifier(), three, log_loss_rows, id="multiclass"),
         pytest.param(BackpropClassifier(), many, log_loss_rows, id="multilabel"),
