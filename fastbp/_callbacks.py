@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 try:
-    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import CallbackSupportMixin, ProgressBar
     from sklearn.callback import with_callbacks as _with_teardown
 except ImportError:  # scikit-learn 1.8 and older
 
@@ -56,6 +56,9 @@ def with_callbacks(fit: Fit) -> Fit:
 class Tasks:
     """The tasks of a fit that nobody watches."""
 
+    #: Whether scikit-learn's own progress bar is among those who watch.
+    has_progress_bar = False
+
     def begin_epoch(self) -> None:
         """Begin an epoch, or an iteration."""
 
@@ -78,6 +81,8 @@ class WatchedTasks(Tasks):
         metadata = None if weight is None else {"sample_weight": weight}
         self.root = root
         self.epoch: Any = None
+        callbacks = estimator._skl_callbacks
+        self.has_progress_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
         self.shown = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         root.call_on_fit_task_begin(**self.shown)
 

@@ -26,21 +26,35 @@ include "_losses.pxi"
 Progress = namedtuple("Progress", "loss_sum n_rows n_steps")
 
 
+cdef class Net  # below
+
+
 cdef class _Poll:
     """What stopped a call: a signal's or the function's exception, or the function's True."""
 
     cdef object function, error
+    cdef Net net  # whose progress the function may look at
+    cdef fbp_progress *progress
 
     def __init__(self, function):
         self.function = function
         self.error = None
+        self.progress = NULL
+
+
+cdef object _as_tuple(const fbp_progress *progress):
+    return Progress(progress.loss_sum, progress.n_rows, progress.n_steps)
 
 
 cdef int _ask(void *context) noexcept with gil:
     poll = <_Poll>context
     try:
         PyErr_CheckSignals()
-        return poll.function is not None and bool(poll.function())
+        if poll.function is None:
+            return 0
+        if poll.progress != NULL:
+            poll.net.progress = _as_tuple(poll.progress)
+        return bool(poll.function())
     except BaseException as error:
         poll.error = error
         return 1
@@ -274,7 +288,8 @@ cdef class Net:
             raise ValueError("A net with solver 'gradient' does not train.")
         if not 1 <= batch_rows <= self.max_rows:
             raise ValueError(f"batch_rows must be 1 to max_rows={self.max_rows}, got {batch_rows}.")
-        asked = _Poll(poll)
+        cdef _Poll asked = _Poll(poll)
+        asked.net, asked.progress = self, &progress
         step.alpha, step.learning_rate, step.momentum = alpha, learning_rate, momentum
         step.beta_1, step.beta_2, step.epsilon = beta_1, beta_2, epsilon
         step.label_smoothing = _label_smoothing(label_smoothing, self.loss, self.dtype)
@@ -285,7 +300,7 @@ cdef class Net:
                 status = fbp_train(self.net, &data, rows, n_order, batch_rows, &step, &progress)
         finally:
             self.busy = False
-        self.progress = Progress(progress.loss_sum, progress.n_rows, progress.n_steps)
+        self.progress = _as_tuple(&progress)
         _finish(status, asked, "X, y, sample_weight or order")
         return self.progress
 

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ._callbacks import STOPPED, Tasks
 from ._data import Samples
+from ._progress import Progress, open_progress
 from ._threads import one_blas_thread
 from ._time_limit import TimeIsOver, TimeLimit
 from ._weights import Weights, pack, unpack
@@ -24,9 +25,14 @@ if TYPE_CHECKING:
 class _Iterations:
     """The iterations: what the last whole one left, for callbacks and fits that end early."""
 
-    def __init__(self, model: BaseBackprop, tasks: Tasks, weights: Weights) -> None:
+    def __init__(
+        self, model: BaseBackprop, tasks: Tasks, progress: Progress, n_rows: int, weights: Weights
+    ) -> None:
         self.model = model
         self.tasks = tasks
+        self.progress = progress
+        self.n_rows = n_rows
+        self.rows = 0  # that the iteration went through so far
         self.units, self.dtype = weights.units, weights.dtype
         self.n_evaluations = 0
         self.begun = self.stopped = False
@@ -43,20 +49,20 @@ class _Iterations:
             self.tasks.begin_epoch()
             self.begun = True
         self.n_evaluations += 1
+        self.rows += self.n_rows
 
     def __call__(self, parameters: NDArray[np.float64]) -> None:
         """End an iteration; its line search ended with the evaluation just done."""
         self.state = self.n_iter + 1, self.evaluated_loss, parameters
-        if self.model.verbose:
-            print(f"Iteration {self.n_iter}, loss = {self.evaluated_loss:.8f}")
+        self.progress.iteration(self.n_iter, self.evaluated_loss, self.rows)
+        self.rows = 0
         try:
             self.stopped = self.tasks.end_epoch(self._attributes_if_ended)
         except StopIteration as error:  # to SciPy, a wish to stop
             raise RuntimeError("A callback raised StopIteration.") from error
         self.begun = False
         if self.stopped:
-            if self.model.verbose:
-                print(STOPPED)
+            self.progress.say(STOPPED)
             raise StopIteration
 
     def finish(
@@ -84,7 +90,15 @@ def fit_lbfgs(
     """Minimise the loss from the given weights on; set ``loss_``, ``n_iter_``, ``interrupted_``."""
     net = model._make_net(weights, samples.X, max_rows=samples.n_rows)
     dtype = np.dtype(weights.dtype)
-    iterations = _Iterations(model, tasks, weights)
+    progress = open_progress(
+        model.verbose,
+        samples.n_rows,
+        model.max_iter,
+        limit,
+        "iteration",
+        live=not tasks.has_progress_bar,
+    )
+    iterations = _Iterations(model, tasks, progress, samples.n_rows, weights)
 
     def loss_gradient(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         if limit.is_over():
@@ -106,7 +120,7 @@ def fit_lbfgs(
         return loss, gradient.astype(np.float64, copy=False)
 
     try:
-        with one_blas_thread:
+        with one_blas_thread, progress:
             result = scipy.optimize.minimize(
                 loss_gradient,
                 pack(weights).astype(np.float64),

@@ -104,7 +104,10 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         The least improvement of loss or validation score that counts as one. For 'lbfgs', the
         largest gradient component at which to stop.
     verbose : bool or int, default=False
-        Whether to print the loss of every epoch.
+        Whether to show the progress: epoch, loss, validation score, samples per second, and the
+        most time that is left at this pace. It is a live display in a notebook, and on a terminal
+        if rich is installed (``pip install "fastbp[progress]"``). Elsewhere, and in other threads
+        and worker processes, it is a line per epoch, which begins as scikit-learn's.
     warm_start : bool or 'optimizer', default=False
         Whether ``fit`` goes on from the weights of the last ``fit``, with a new solver. With
         'optimizer' the solver goes on too, as in ``partial_fit``: with its moments, step count and

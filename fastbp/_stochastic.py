@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from ._callbacks import STOPPED, Tasks
 from ._data import NON_FINITE, Samples
 from ._optimizer import SMALLEST_ADAPTIVE_RATE, Optimizer
+from ._progress import Progress, open_progress
 from ._scoring import name_of_scoring
 from ._time_limit import TimeLimit
 from ._validation import Validation, ValidationSource, set_aside
@@ -134,6 +135,7 @@ class Run:
         self.random_state = random_state
         self.tasks = tasks
         self.limit = limit
+        self.progress = Progress()
         self.rows_trained = 0
         self.losses: list[float] = []  # of this call; what lies beyond standing.n_iter is void
         self.validation: Validation | None = None
@@ -171,6 +173,14 @@ class Run:
 
     def train(self, max_iter: int, incremental: bool) -> Weights:
         """Run epochs until there is a reason to stop; set fitted attributes; return weights."""
+        self.progress = open_progress(
+            self.model.verbose,
+            self.n_rows,
+            max_iter,
+            self.limit,
+            "epoch",
+            live=not (incremental or self.tasks.has_progress_bar),
+        )
         interrupted = self._run_epochs(max_iter)
         if self._lacks_score():
             raise ValueError(self._why_no_score())
@@ -184,14 +194,15 @@ class Run:
     def _run_epochs(self, max_iter: int) -> bool:
         """Run epochs; tell whether the user or the clock ended them."""
         try:
-            while not self.standing.stopped and self.standing.n_iter < max_iter:
-                if self.limit.is_over():
-                    break
-                self.tasks.begin_epoch()
-                if self._run_epoch():
-                    self._end_task()
-            else:
-                return False
+            with self.progress:
+                while not self.standing.stopped and self.standing.n_iter < max_iter:
+                    if self.limit.is_over():
+                        break
+                    self.tasks.begin_epoch()
+                    if self._run_epoch():
+                        self._end_task()
+                else:
+                    return False
         except KeyboardInterrupt:
             if self.standing.n_iter == 0 or self._lacks_score():
                 raise
@@ -216,7 +227,7 @@ class Run:
                 self.batch_rows,
                 sample_weight=weight,
                 alpha=alpha,
-                poll=self.limit.poll,
+                poll=self.progress.poll(net, self.limit.poll),
                 **step,
                 **self.model._loss_options(),
             )
@@ -231,7 +242,7 @@ class Run:
         if self.standing.diverged and self._lacks_score():
             return  # an error follows: there is no estimator to show
         if self.tasks.end_epoch(self._attributes_if_ended):
-            self._say(STOPPED)
+            self.progress.say(STOPPED)
             self.standing = self.standing._replace(stopped=True)
 
     def _attributes_if_ended(self) -> dict[str, Any]:
@@ -256,7 +267,7 @@ class Run:
         before = self.standing
         n_iter = before.n_iter + 1
         self.losses.append(loss)
-        self._say(f"Iteration {n_iter}, loss = {loss:.8f}")
+        self.progress.iteration(n_iter, loss, self.n_rows)
         if self.validation is None or not self.decides_by_score:
             if not math.isfinite(loss) and not self._weights().are_finite():
                 raise ValueError(NON_FINITE)
@@ -286,7 +297,7 @@ class Run:
         score, loss = (math.nan, math.nan)
         if not diverged:
             score, loss = validation.measure(weights, standing)
-        self._say(f"Validation score: {score:f}")
+        self.progress.score(score)
         self.scores.append(score)
         self.validation_losses.append(loss)
         return score
@@ -311,13 +322,13 @@ class Run:
             f"{self.model.n_iter_no_change} consecutive epochs."
         )
         if self.optimizer.schedule != "adaptive":
-            self._say(f"{reason} Stopping.")
+            self.progress.say(f"{reason} Stopping.")
             return standing._replace(stopped=True)
         if standing.learning_rate <= SMALLEST_ADAPTIVE_RATE:
-            self._say(f"{reason} Learning rate too small. Stopping.")
+            self.progress.say(f"{reason} Learning rate too small. Stopping.")
             return standing._replace(stopped=True)
         rate = standing.learning_rate / 5.0
-        self._say(f"{reason} Setting learning rate to {rate:f}")
+        self.progress.say(f"{reason} Setting learning rate to {rate:f}")
         return standing._replace(learning_rate=rate, no_improvement=0)
 
     def _lacks_score(self) -> bool:
@@ -383,7 +394,3 @@ class Run:
 
     def _weights(self) -> Weights:
         return Weights(*self.net.get_weights())
-
-    def _say(self, line: str) -> None:
-        if self.model.verbose:
-            print(line)

@@ -34,6 +34,10 @@ class TimeLimit:
         """Tell whether to stop."""
         return self.max_time is not None and clock() >= self.end
 
+    def remaining(self) -> float:
+        """Return the seconds left."""
+        return self.end - clock()
+
     def error(self, unit: str) -> TimeIsOver:
         """Return the error for a fit without one whole epoch or iteration."""
         return TimeIsOver(

@@ -17,7 +17,7 @@ LAYERS = [
     {"_core", "_reference", "_reference_net"},
     {"_activations", "_data", "_threads", "_time_limit", "_weights"},
     {"_callbacks", "_checks", "_class_weight", "_conflicts", "_labels", "_lbfgs", "_losses"}
-    | {"_optimizer", "_scoring", "_stochastic", "_validation"},
+    | {"_optimizer", "_progress", "_scoring", "_stochastic", "_validation"},
     {"_base"},
     {"_classifier", "_regressor"},
     {"_show_versions", "_table"},
