@@ -269,20 +269,26 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     >>> model.validation_loss_curve_[model.best_n_iter_ - 1] == -model.best_validation_score_
     True
 
-    An interval that is to hold four targets in five, and the median:
+    The median, and an interval that is to hold four targets in five:
 
-    >>> model.set_params(loss="quantile", quantile=[0.1, 0.5, 0.9], max_iter=1000)
-    BackpropRegressor(...)
-    >>> low, median, high = model.fit(X_train, y_train).predict(X_test).T
-    >>> 0.6 < ((low < y_test) & (y_test < high)).mean() < 0.9
+    >>> model = BackpropRegressor("quantile", 5, quantile=[0.1, 0.5, 0.9], solver="lbfgs", alpha=1)
+    >>> model = model.set_params(random_state=1).fit(X_train, y_train)
+    >>> low, median, high = model.predict(X_test).T
+    >>> bool(0.7 < ((low < y_test) & (y_test < high)).mean() < 0.9)
+    True
+    >>> model.score(X_test, y_test) > 0.1
     True
 
-    A loss that outliers pull on only so far; y is in units of tens here:
+    One target in ten is ten times too large, and pulls on a Huber loss only so far:
 
-    >>> model.set_params(loss="huber", huber_delta=50).fit(X_train, y_train)
-    BackpropRegressor(...)
-    >>> model.score(X_test, y_test) > 0.3
+    >>> import numpy as np
+    >>> wrong = np.random.default_rng(0).random(len(y_train)) < 0.1
+    >>> y_wrong = np.where(wrong, 10 * y_train, y_train)
+    >>> model = BackpropRegressor("huber", 5, solver="lbfgs", alpha=10, random_state=0)
+    >>> model.set_params(huber_delta=50).fit(X_train, y_wrong).score(X_test, y_test) > 0.2
     True
+    >>> model.set_params(loss="squared_error").fit(X_train, y_wrong).score(X_test, y_test) > 0
+    False
     """
 
     __module__ = "fastbp"

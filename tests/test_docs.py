@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The docs against the registry and the sources they speak of."""
 
+import doctest
 import re
 from pathlib import Path
 
@@ -43,6 +44,16 @@ def test_docstrings_have_the_registrys_losses() -> None:
     # The classifier's two losses follow from its target.
     losses = set(NAMES["losses"]) - {"log_loss", "binary_log_loss"}
     assert documented_options(BackpropRegressor, "loss") == losses
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("estimator", [BackpropClassifier, BackpropRegressor])
+def test_examples_of_docstrings(estimator: type, capsys: pytest.CaptureFixture[str]) -> None:
+    finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner()
+    for test in finder.find(estimator, estimator.__name__, globs={}):
+        runner.run(test)
+    assert runner.tries > 0
+    assert runner.failures == 0, capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(FILES, CORE_README))))
