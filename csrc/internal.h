@@ -71,6 +71,13 @@ typedef struct {
     void *squares; /* out: partial sums of W², real [⌈fan_in / 32⌉ × fan_out padded] */
 } fbp_strip;
 
+/* Dropout of a layer's outputs in one step; dropout.h. */
+typedef struct {
+    uint32_t key[2];  /* of the random numbers */
+    double threshold; /* of their 65,536 values, those below it drop a unit; 0: no dropout */
+    double scale;     /* of what is kept: 65,536 / (65,536 − threshold) */
+} fbp_dropout;
+
 /* out = act(a · W + b) for rows (a multiple of MR) of panels. */
 typedef void fbp_forward_fn(int64_t rows, int64_t fan_out, int64_t fan_in, const void *a,
                             int64_t a_stride, const void *w, const void *b, void *out,
@@ -109,6 +116,10 @@ typedef void fbp_compact_fn(const fbp_matrix *x, const int64_t *order, int64_t f
 /* Strips s0 … s1 − 1 of sparse rows; calls for different strips may run at once. */
 typedef void fbp_cut_fn(int64_t rows, const fbp_csr *x, int64_t s0, int64_t s1,
                         const fbp_strips *out);
+/* a and d, panels [rows × n], where kept times the scale, elsewhere zeros: units first … first + n − 1
+ * of the batch's rows row … row + rows − 1. */
+typedef void fbp_drop_fn(int64_t rows, int64_t n, const fbp_dropout *dropout, int64_t row,
+                         int64_t first, void *a, void *d, int64_t stride);
 /* Panels (or a vector, n = 1) into row-major out. */
 typedef void fbp_scatter_fn(int64_t rows, int64_t n, const void *z, int64_t stride, void *out);
 
@@ -142,6 +153,9 @@ typedef struct {
     int (*within)(int64_t n, const void *x, double bound); /* whether every |x| < bound */
     fbp_compact_fn *compact[2];                            /* by fbp_real of x */
     fbp_cut_fn *cut;
+    fbp_drop_fn *drop;
+    /* The words of 8 counters, for tests. */
+    void (*random_words)(const uint32_t key[2], uint64_t first, uint64_t row, uint32_t *out);
     void (*pack)(int64_t fan_in, int64_t fan_out, const void *coef, void *w, void *wt);
     void (*unpack)(int64_t fan_in, int64_t fan_out, const void *w, void *coef);
     /* exp, log, tanh, logistic, expm1, softplus, normal_cdf; for tests */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Vocabulary: AVX2 and FMA, float. 4 × 3 accumulators leave 4 of 16 registers. */
 #include "transpose_x86.h"
+#include "words_avx2.h"
 
 typedef float real;
 typedef __m256 vf;

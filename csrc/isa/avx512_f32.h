@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Vocabulary: AVX-512 (F, BW, DQ, VL), float. 8 × 3 accumulators leave 8 of 32 registers. */
 #include "transpose_x86.h"
+#include "words_avx512.h"
 
 typedef float real;
 typedef __m512 vf;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Vocabulary: AArch64's Advanced SIMD, float. 4 × 4 accumulators, enough for four pipes of four cycles. */
 #include "transpose_neon.h"
+#include "words_neon.h"
 
 #define to_bits(a) vreinterpretq_u32_f32(a)
 #define from_bits(a) vreinterpretq_f32_u32(a)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Vocabulary: AArch64's Advanced SIMD, double. 4 × 4 accumulators, enough for four pipes of four cycles. */
 #include "transpose_neon.h"
+#include "words_neon.h"
 
 #define to_bits(a) vreinterpretq_u64_f64(a)
 #define from_bits(a) vreinterpretq_f64_u64(a)

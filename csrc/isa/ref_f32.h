@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Vocabulary: one lane of portable C, float. The oracle of the other families; fma() is exact. */
 #include "scalar.h"
+#include "words_scalar.h"
 
 typedef float real;
 typedef float vf;

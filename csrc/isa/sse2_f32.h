@@ -4,6 +4,7 @@
  * of its own. 4 × 2 accumulators, since a product needs a register of its own and 12 would spill.
  */
 #include "transpose_sse.h"
+#include "words_sse.h"
 
 static inline __m128 select_f32(__m128 m, __m128 a, __m128 b)
 {

@@ -4,6 +4,7 @@
  * of its own. 4 × 2 accumulators, since a product needs a register of its own and 12 would spill.
  */
 #include "transpose_sse.h"
+#include "words_sse.h"
 
 static inline __m128d select_f64(__m128d m, __m128d a, __m128d b)
 {

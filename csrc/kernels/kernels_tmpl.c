@@ -2,7 +2,7 @@
 /*
  * Every kernel of one family and real type, and the table of them. Included once per composition in
  * isa/, after a vocabulary that defines real, vf, vm, VF_LANES, VF_FUSED, MR, NV and the vf_ operations,
- * and KERNEL(name), which makes a name unique.
+ * words of random numbers (vw), and KERNEL(name), which makes a name unique.
  *
  * Kernels are pure functions over pointers and sizes. MR divides NR, 32 and FBP_CHUNK_ROWS.
  */
@@ -21,6 +21,7 @@
 #include "column_tmpl.c"
 #include "layout_tmpl.c"
 #include "compact_tmpl.c"
+#include "dropout_tmpl.c"
 #include "loss_tmpl.c"
 #include "softmax_tmpl.c"
 #include "rows_tmpl.c"
@@ -233,6 +234,8 @@ static const fbp_kernels KERNEL(table) = {
     .gather_csr = {KERNEL(gather_csr_f32), KERNEL(gather_csr_f64)},
     .compact = {KERNEL(compact_f32), KERNEL(compact_f64)},
     .cut = KERNEL(cut),
+    .drop = KERNEL(drop),
+    .random_words = KERNEL(random_words),
     .scatter = {KERNEL(scatter_f32), KERNEL(scatter_f64)},
     .rows = KERNEL(rows),
     .rows_column = KERNEL(rows_column),
