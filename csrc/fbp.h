@@ -100,6 +100,9 @@ typedef struct {
     /* [n_out] the loss's parameters, as fbp_loss_parameter says, if it has such and max_rows > 0; else
      * NULL. They count as rounded to real. */
     const double *loss_parameters;
+    /* [n_layers − 1] the share of each hidden layer's outputs that training drops, in [0, 1), counted
+     * in 65,536ths; NULL: none. Not with FBP_SOLVER_GRADIENT. Predictions drop nothing. */
+    const double *dropout;
 } fbp_spec;
 
 /** A matrix of samples: dense, or CSR when indptr is set. Borrowed, read only. Both give the
@@ -130,6 +133,7 @@ typedef struct {
     double beta_1, beta_2, epsilon; /* adam */
     double label_smoothing; /* in [0, 1): y·(1 − s) + s/K stands for y, K being 2 for a logistic
                                        output and the classes of a softmax; 0 for other losses */
+    uint64_t dropout_seed;  /* of the masks, with the net's step count */
     fbp_poll_fn poll;       /* or NULL */
     void *poll_context;
 } fbp_step;

@@ -8,6 +8,7 @@
  * Where the derivative cannot be written from a (and where what comes after the activation changes it),
  * the next layer keeps slopes: the product leaves z, and a pass over the cell makes of it a and act'(z).
  */
+#include "dropout.h"
 #include "sparse.h"
 #include "split.h"
 
@@ -57,6 +58,7 @@ void fbp_forward_cell(fbp_net *net, int l, fbp_cell cell)
 {
     product_cell(net, l, cell);
     if (l + 1 < net->n_layers && net->layers[l + 1].has_slopes) activate_cell(net, l, cell);
+    if (net->layers[l].dropout.threshold > 0) fbp_dropout_cell(net, l, cell);
 }
 
 void fbp_forward_block(fbp_net *net, fbp_scratch *scratch, int64_t row, int64_t rows,

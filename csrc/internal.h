@@ -116,10 +116,10 @@ typedef void fbp_compact_fn(const fbp_matrix *x, const int64_t *order, int64_t f
 /* Strips s0 … s1 − 1 of sparse rows; calls for different strips may run at once. */
 typedef void fbp_cut_fn(int64_t rows, const fbp_csr *x, int64_t s0, int64_t s1,
                         const fbp_strips *out);
-/* a and d, panels [rows × n], where kept times the scale, elsewhere zeros: units first … first + n − 1
- * of the batch's rows row … row + rows − 1. */
+/* a and slopes, panels [rows × n], where kept times the scale, elsewhere zeros: units first …
+ * first + n − 1 of the batch's rows row … row + rows − 1. */
 typedef void fbp_drop_fn(int64_t rows, int64_t n, const fbp_dropout *dropout, int64_t row,
-                         int64_t first, void *a, void *d, int64_t stride);
+                         int64_t first, void *a, void *slopes, int64_t stride);
 /* Panels (or a vector, n = 1) into row-major out. */
 typedef void fbp_scatter_fn(int64_t rows, int64_t n, const void *z, int64_t stride, void *out);
 
@@ -194,7 +194,8 @@ typedef struct {
     int64_t n_squares;
     int32_t first_panel; /* of its outputs, counted over the layers */
     fbp_grid forward_grid, backward_grid;
-    int split; /* its products are split, and read the following; split.h */
+    fbp_dropout dropout; /* of the outputs */
+    int split;           /* its products are split, and read the following; split.h */
     uint16_t *a_batch, *delta_batch, *w_tiles, *wt_tiles;
     fbp_piece kept[1 + FBP_MAX_MOMENTS]; /* W and b, then each moment: all that a retired net has */
 } fbp_layer;
@@ -253,6 +254,7 @@ struct fbp_net {
     uint16_t *tiles;      /* in the form by layers: a split product's left operand */
     fbp_scratch *scratch; /* [n_threads] */
     fbp_sparse sparse;
+    int64_t drop_row; /* the batch's row that is the chunk's first, for dropout */
     fbp_pace pace;
     void *arena;
     size_t bytes; /* of the block */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "arena.h"
+#include "dropout.h"
 #include "isa/fpenv.h"
 #include "loss.h"
 #include "sparse.h"
@@ -33,6 +34,7 @@ int fbp_spec_is_valid(const fbp_spec *s)
         if (s->activations[l] < 0 || s->activations[l] >= FBP_N_ACTIVATIONS) return 0;
     if (s->max_row_nonzeros < 0 || s->max_batch_nonzeros < 0) return 0;
     if (!fbp_loss_parameters_are_valid(s)) return 0;
+    if (!fbp_dropout_is_valid(s)) return 0;
     return !fbp_loss_takes_codes(s->loss) || s->units[s->n_layers] > 1;
 }
 
@@ -192,7 +194,8 @@ static int keeps_slopes(const fbp_spec *spec, int l)
 #define FBP_ACTIVATION(NAME, name, how) how,
 #include "registry.def"
     };
-    return l > 0 && l < spec->n_layers && how_it_runs[spec->activations[l - 1]] == STORED;
+    return l > 0 && l < spec->n_layers &&
+           (how_it_runs[spec->activations[l - 1]] == STORED || fbp_dropout_drops(spec, l - 1));
 }
 
 static void carve_layers(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
@@ -206,6 +209,7 @@ static void carve_layers(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)
             .fan_out = spec->units[l + 1],
             .activation = l + 1 < net->n_layers ? spec->activations[l] : FBP_ACT_IDENTITY,
             .column = l + 1 == net->n_layers && spec->units[l + 1] == 1,
+            .dropout = fbp_dropout_of(spec, l),
         };
         layer.train_activation = keeps_slopes(spec, l + 1) ? FBP_ACT_IDENTITY : layer.activation;
         layer.has_slopes = keeps_slopes(spec, l);

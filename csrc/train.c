@@ -22,6 +22,7 @@
 #include <math.h>
 
 #include "data.h"
+#include "dropout.h"
 #include "form.h"
 #include "loss.h"
 #include "phases.h"
@@ -258,10 +259,15 @@ static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_
         fbp_team_barrier(&t->team, n_threads);
         fbp_phase_mark(thread, FBP_PHASE_WAIT);
         if (atomic_load(&t->stop_in_rows)) return 0;
+        const int last = begin + chunk == rows;
+        if (thread == 0) /* for the next rows phase: no thread is in one now */
+            fbp_dropout_prepare(t->net, t->step->dropout_seed,
+                                t->net->step_count + (last && t->weight_sum > 0),
+                                last ? 0 : begin + chunk);
         if (t->weight_sum > 0) {
             fbp_update update = t->update;
             update.first = begin == 0;
-            update.last = begin + chunk == rows;
+            update.last = last;
             if (t->net->sparse.used) {
                 fbp_sparse_cut(t->net, chunk, thread, n_threads);
                 fbp_phase_mark(thread, FBP_PHASE_GATHER);
@@ -322,6 +328,7 @@ static fbp_status run(training *t)
 {
     *t->progress = (fbp_progress){0};
     t->poller = fbp_poller_start(t->step->poll, t->step->poll_context);
+    fbp_dropout_prepare(t->net, t->step->dropout_seed, t->net->step_count, 0);
     const uint64_t fpenv = fbp_fpenv_enter();
     const fbp_status status = run_chunks(t);
     fbp_fpenv_leave(fpenv);

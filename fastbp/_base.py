@@ -99,6 +99,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
         "max_time": [Interval(Real, 0, np.inf, closed="right"), None],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "matmul_precision": [StrOptions(set(_core.names()["precisions"]))],
@@ -134,6 +135,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     n_iter_no_change: int | float
     max_fun: int
     scoring: Any
+    dropout: Any
     max_time: float | None
     dtype: str
     matmul_precision: str
@@ -352,6 +354,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         solver: str = "gradient",
         max_rows: int = 0,
         X_val: Any = None,
+        dropout: list[float] | None = None,
     ) -> _core.Net:
         """Make a network of the core for rows of X, to be used within one call only."""
         units = weights.units
@@ -370,6 +373,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             max_batch_nonzeros=nonzeros.batch,
             precision=self.matmul_precision,
             loss_parameters=self._loss_parameters(units[-1], weights.dtype) if max_rows else None,
+            dropout=dropout,
         )
         net.set_weights(*weights)
         return net

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 #: takes. Of scikit-learn's own, those of other solvers pass, so that a grid over solvers works.
 TAKEN_BY_LBFGS: dict[str, tuple[object, ...]] = {
     "scoring": (None,),
+    "dropout": (0.0,),
     "warm_start": (False, True),
 }
 

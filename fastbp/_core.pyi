@@ -45,6 +45,7 @@ class Net:
         isa: str | None = None,
         precision: str = "highest",
         loss_parameters: Sequence[float] | None = None,  # one per output, see loss_parameter
+        dropout: Sequence[float] | None = None,  # of each hidden layer's outputs, in training
     ) -> None: ...
     def set_weights(
         self, coefs: Sequence[NDArray[Any]], intercepts: Sequence[NDArray[Any]]
@@ -70,6 +71,7 @@ class Net:
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         label_smoothing: float = 0.0,
+        dropout_seed: int = 0,  # of the masks, with the step count: get_solver_state()
         poll: Callable[[], bool] | None = None,
     ) -> Progress: ...
     def loss_gradient(

@@ -12,7 +12,7 @@ import numpy as np
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memset
 
 from fastbp._fbp cimport *
@@ -98,7 +98,7 @@ cdef class Net:
 
     def __init__(self, units, activations, loss, *, dtype, solver="gradient", max_rows=0,
                  max_row_nonzeros=0, max_batch_nonzeros=0, n_threads=1, fixed_threads=False,
-                 isa=None, precision="highest", loss_parameters=None):
+                 isa=None, precision="highest", loss_parameters=None, dropout=None):
         cdef fbp_spec spec
         if self.net != NULL:
             raise RuntimeError("A Net is made once.")
@@ -118,6 +118,15 @@ cdef class Net:
         cdef cnp.ndarray acts = np.array(
             [_lookup("activations", name) for name in activations] + [0], dtype=np.int32
         )
+        cdef cnp.ndarray rates = np.zeros(len(self.units), dtype=np.float64)
+        if dropout is not None:
+            if len(dropout) != len(activations) or not all(0 <= rate < 1 for rate in dropout):
+                raise ValueError(
+                    f"dropout must hold a rate in [0, 1) per hidden layer, got {dropout}."
+                )
+            if any(dropout) and solver == "gradient":
+                raise ValueError("A net with solver 'gradient' has no dropout.")
+            rates[: len(dropout)] = dropout
         self.dtype = np.dtype(dtype)
         self.precision = precision
         self.n_threads = n_threads
@@ -147,6 +156,7 @@ cdef class Net:
         )
         if parameters is not None:
             spec.loss_parameters = <const double *>cnp.PyArray_DATA(parameters)
+        spec.dropout = <const double *>cnp.PyArray_DATA(rates)
         self._create(&spec, isa)
 
     cdef _create(self, fbp_spec *spec, isa):
@@ -272,7 +282,8 @@ cdef class Net:
 
     def train(self, X, y, order, int64_t batch_rows, *, sample_weight=None, double alpha=0.0,
               double learning_rate=0.001, double momentum=0.0, double beta_1=0.9,
-              double beta_2=0.999, double epsilon=1e-8, double label_smoothing=0.0, poll=None):
+              double beta_2=0.999, double epsilon=1e-8, double label_smoothing=0.0,
+              uint64_t dropout_seed=0, poll=None):
         """Train over the rows named by order, in mini-batches."""
         cdef fbp_data data
         cdef fbp_step step
@@ -293,6 +304,7 @@ cdef class Net:
         step.alpha, step.learning_rate, step.momentum = alpha, learning_rate, momentum
         step.beta_1, step.beta_2, step.epsilon = beta_1, beta_2, epsilon
         step.label_smoothing = _label_smoothing(label_smoothing, self.loss, self.dtype)
+        step.dropout_seed = dropout_seed
         step.poll, step.poll_context = _ask, <void *>asked
         self._begin()
         try:
@@ -331,6 +343,7 @@ cdef class Net:
         step.alpha, step.learning_rate, step.momentum = alpha, 0.0, 0.0
         step.beta_1, step.beta_2, step.epsilon = 0.0, 0.0, 0.0
         step.label_smoothing = _label_smoothing(label_smoothing, self.loss, self.dtype)
+        step.dropout_seed = 0
         step.poll, step.poll_context = _ask, <void *>asked
         self._begin()
         try:

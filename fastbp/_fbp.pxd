@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A mirror of csrc/fbp.h, nothing else."""
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 
 cdef extern from "fbp.h" nogil:
@@ -23,6 +23,7 @@ cdef extern from "fbp.h" nogil:
         int32_t loss, solver, real, precision, isa, n_threads, fixed_threads
         int64_t max_rows, predict_rows, max_row_nonzeros, max_batch_nonzeros
         const double *loss_parameters
+        const double *dropout
 
     ctypedef struct fbp_matrix:
         int64_t n_rows, n_cols
@@ -39,6 +40,7 @@ cdef extern from "fbp.h" nogil:
 
     ctypedef struct fbp_step:
         double alpha, learning_rate, momentum, beta_1, beta_2, epsilon, label_smoothing
+        uint64_t dropout_seed
         fbp_poll_fn poll
         void *poll_context
 

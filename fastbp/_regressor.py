@@ -98,8 +98,8 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     shuffle : bool, default=True
         Whether to shuffle the samples before each epoch. Not used by 'lbfgs'.
     random_state : int, RandomState instance or None, default=None
-        Draws the first weights, the early-stopping split and the shuffles. An int makes fits
-        repeatable.
+        Draws the first weights, the early-stopping split, the seed of dropout if there is any, and
+        the shuffles. An int makes fits repeatable.
     tol : float, default=1e-4
         The least improvement of loss or validation score that counts as one. For 'lbfgs', the
         largest gradient component at which to stop.
@@ -140,6 +140,11 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         the better. A scorer gets rows as they were given to ``fit``, with ``sample_weight`` if
         there are weights and it takes them. Without validation data, any but None raises
         ValueError.
+    dropout : float or array-like of float, of length n_layers - 2, default=0.0
+        The share of a hidden layer's outputs to drop at random in training, in [0, 1): one number
+        for all hidden layers, or one for each. Those kept are scaled up in turn; predictions use
+        all. ``loss_curve_`` is the loss with outputs dropped, validation scores are without. Not
+        for 'lbfgs'.
     max_time : float or None, default=None
         The most seconds that a fit may train. It then ends after a whole update, with a warning,
         and as an interrupted one: epochs (with 'lbfgs' iterations) not done are not counted, and
@@ -331,6 +336,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         n_iter_no_change: int | float = 10,
         max_fun: int = 15000,
         scoring: Any = None,
+        dropout: Any = 0.0,
         max_time: float | None = None,
         dtype: str = "auto",
         matmul_precision: str = "highest",
@@ -363,6 +369,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
         self.scoring = scoring
+        self.dropout = dropout
         self.max_time = max_time
         self.dtype = dtype
         self.matmul_precision = matmul_precision

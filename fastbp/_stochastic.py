@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ._callbacks import STOPPED, Tasks
 from ._data import NON_FINITE, Samples
+from ._dropout import check_dropout, draw_dropout_seed
 from ._optimizer import SMALLEST_ADAPTIVE_RATE, Optimizer
 from ._progress import Progress, open_progress
 from ._scoring import name_of_scoring
@@ -87,11 +88,18 @@ def fit_stochastic(
     batch_rows = clip_batch_size(model.batch_size, n_rows)
 
     X_val = None if source.own is None else source.own.X
+    rates = check_dropout(model.dropout, model.hidden_layer_sizes, len(weights.units) - 2)
     net = model._make_net(
-        weights, samples.X, solver=optimizer.solver, max_rows=batch_rows, X_val=X_val
+        weights,
+        samples.X,
+        solver=optimizer.solver,
+        max_rows=batch_rows,
+        X_val=X_val,
+        dropout=rates,
     )
     optimizer.restore(net, weights.dtype)
-    run = Run(model, net, optimizer, samples, order, batch_rows, random_state, tasks, limit)
+    seed = draw_dropout_seed(rates, random_state)
+    run = Run(model, net, optimizer, samples, order, batch_rows, random_state, seed, tasks, limit)
     if validation is not None:
         run.watch(Validation(model, net, validation, source.given), weights)
     weights.clear()
@@ -122,6 +130,7 @@ class Run:
         order: Order | None,
         batch_rows: int,
         random_state: np.random.RandomState,
+        dropout_seed: int,
         tasks: Tasks,
         limit: TimeLimit,
     ) -> None:
@@ -133,6 +142,7 @@ class Run:
         self.n_rows = samples.n_rows if order is None else len(order)
         self.batch_rows = batch_rows
         self.random_state = random_state
+        self.dropout_seed = dropout_seed
         self.tasks = tasks
         self.limit = limit
         self.progress = Progress()
@@ -227,6 +237,7 @@ class Run:
                 self.batch_rows,
                 sample_weight=weight,
                 alpha=alpha,
+                dropout_seed=self.dropout_seed,
                 poll=self.progress.poll(net, self.limit.poll),
                 **step,
                 **self.model._loss_options(),

@@ -13,7 +13,11 @@ from fastbp._conflicts import TAKEN_BY_LBFGS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-REFUSED_BY_LBFGS: dict[str, Any] = {"scoring": "loss", "warm_start": "optimizer"}
+REFUSED_BY_LBFGS: dict[str, Any] = {
+    "scoring": "loss",
+    "dropout": 0.5,
+    "warm_start": "optimizer",
+}
 
 
 def test_each_parameter_has_its_case() -> None:

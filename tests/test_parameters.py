@@ -43,6 +43,7 @@ BAD_PARAMETERS: dict[str, list[Any]] = {
     "n_iter_no_change": [0, 2.5],
     "max_fun": [0],
     "scoring": ["best", 1, ["r2"], {"r2": "r2"}],
+    "dropout": [-0.1, 1, 1.5, np.nan, True, "a", None, (0.5, 0.5), (1.0,), ("a",), (), [[0.5]]],
     "max_time": [0, -1, np.nan, "1s"],
     "dtype": ["float16", np.float32, None],
     "matmul_precision": ["low", "HIGH", None, 3],
@@ -77,7 +78,7 @@ def test_parameters_are_those_of_scikit_learn(ours: type, theirs: type) -> None:
     mine = inspect.signature(ours).parameters
     other = inspect.signature(theirs).parameters
     assert [*mine][: len(other)] == [*other]
-    own = ["scoring", "max_time", "dtype", "matmul_precision", "n_jobs"]
+    own = ["scoring", "dropout", "max_time", "dtype", "matmul_precision", "n_jobs"]
     of_task = {
         BackpropClassifier: ["class_weight", "label_smoothing"],
         BackpropRegressor: ["quantile", "huber_delta"],

@@ -32,6 +32,7 @@ LAYERS = [
         "phases",
         "dispatch",
         "data",
+        "dropout",
         "sparse",
         "split",
         "tasks",

@@ -71,9 +71,9 @@ static ALWAYS_INLINE void drop_vector(vm dropped, vf scale, real *x)
     vf_store(x, vf_select(dropped, vf_set1(0), vf_mul(vf_load(x), scale)));
 }
 
-/* Units first … first + n − 1, first a multiple of NR, of rows of panels a and d. */
+/* Units first … first + n − 1, first a multiple of NR, of rows of panels a and slopes. */
 static void KERNEL(drop)(int64_t rows, int64_t n, const fbp_dropout *dropout, int64_t row,
-                         int64_t first, void *a, void *d, int64_t stride)
+                         int64_t first, void *a, void *slopes, int64_t stride)
 {
     const vf threshold = vf_set1((real)dropout->threshold), scale = vf_set1((real)dropout->scale);
     real numbers[UNITS_AT_ONCE];
@@ -87,7 +87,7 @@ static void KERNEL(drop)(int64_t rows, int64_t n, const fbp_dropout *dropout, in
                 const int64_t column = unit - first;
                 const int64_t at = column / NR * stride + r * NR + column % NR;
                 drop_vector(dropped, scale, (real *)a + at);
-                drop_vector(dropped, scale, (real *)d + at);
+                drop_vector(dropped, scale, (real *)slopes + at);
             }
         }
 }

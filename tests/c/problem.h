@@ -15,6 +15,7 @@ typedef struct {
     int64_t n_rows;
     fbp_step step;
     int precision;
+    double dropout[MOST_LAYERS]; /* rates of the hidden layers */
 } problem;
 
 /* X [n × units[0]], y [n × n_out] (class codes one-hot), weights [n]; and as the core takes them. */
@@ -29,7 +30,8 @@ static const fbp_step usual = {.alpha = 0.1,
                                .momentum = 0.9,
                                .beta_1 = 0.9,
                                .beta_2 = 0.999,
-                               .epsilon = 1e-3};
+                               .epsilon = 1e-3,
+                               .dropout_seed = UINT64_C(0x123456789abcdef0)};
 
 static inline problem usual_problem(int loss, int solver)
 {

@@ -43,7 +43,9 @@ static void test_digests(const problem *p, int print)
     char name[100];
     snprintf(name, sizeof name, "%s %s %s %s%s", real_name(p->real), fbp_loss_name(p->loss),
              fbp_activation_name(p->activation), fbp_solver_name(p->solver),
-             p->step.label_smoothing > 0 ? " smoothed" : "");
+             p->step.label_smoothing > 0 ? " smoothed"
+             : p->dropout[0] > 0         ? " dropout"
+                                         : "");
     const uint64_t fused = train(p, &t, &data, FBP_ISA_REF);
     if (print) printf("%s fused %016llx\n", name, (unsigned long long)fused);
     for (int isa = 0; isa < FBP_N_ISAS; isa++) {
@@ -80,5 +82,10 @@ int main(int argc, char **argv)
                 p.step.label_smoothing = 0.1;
                 if (loss_smooths(loss)) test_digests(&p, print);
             }
+    for (int real = FBP_F32; real <= FBP_F64; real++) {
+        problem p = usual_problem(FBP_LOSS_SQUARED_ERROR, FBP_SOLVER_ADAM);
+        p.real = real, p.dropout[0] = 0.3;
+        test_digests(&p, print);
+    }
     return check_done("digests");
 }

@@ -8,7 +8,8 @@ static const fbp_step step = {.alpha = 0.1,
                               .momentum = 0.9,
                               .beta_1 = 0.9,
                               .beta_2 = 0.99,
-                              .epsilon = 1e-8};
+                              .epsilon = 1e-8,
+                              .dropout_seed = 7};
 
 static void test_grids(void)
 {
@@ -101,7 +102,8 @@ int main(void)
                                   {130, 400, 300, n_out},
                                   fewer_cases() ? 26 : 40,
                                   step,
-                                  FBP_PRECISION_HIGHEST};
+                                  FBP_PRECISION_HIGHEST,
+                                  {n_out == 5 ? 0.5 : 0}};
             problem small = wide;
             small.units[0] = 9, small.units[1] = 20, small.units[2] = 10;
             trainer t = trainer_new(&wide), u = trainer_new(&small);

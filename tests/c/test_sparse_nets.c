@@ -140,7 +140,8 @@ static void test_nets(int real)
                      .real = real,
                      .weighted = i % 3 == 0,
                      .n_rows = 77,
-                     .step = usual};
+                     .step = usual,
+                     .dropout = {i == 0 || i % 4 == 2 ? 0.4 : 0}};
         memcpy(p.units, shapes[i % 4], sizeof p.units);
         test_net(p, 1 + 13 * i % 77);
         if (i == 0) test_refusals(p);

@@ -213,6 +213,7 @@ static void test_family(const split_family *f, int precision)
                  .step = usual};
     test_training(&p, f->isa, 57);
     p.activation = FBP_ACT_TANH, p.solver = FBP_SOLVER_NESTEROV, p.loss = FBP_LOSS_POISSON;
+    p.dropout[0] = 0.2, p.dropout[1] = 0.5;
     test_training(&p, f->isa, 131);
     p.n_layers = 2, p.units[2] = 1, p.loss = FBP_LOSS_BINARY_LOG_LOSS, p.weighted = 0;
     p.solver = FBP_SOLVER_SGD;
@@ -226,6 +227,8 @@ static void test_family(const split_family *f, int precision)
     test_gradient(&p, f->isa);
     p.n_layers = 3, p.units[0] = 70, p.units[1] = 400, p.units[2] = 300, p.units[3] = 3;
     p.n_rows = 40, p.solver = FBP_SOLVER_ADAM;
+    test_shared_products(&p, f->isa, 24);
+    p.dropout[0] = p.dropout[1] = 0;
     test_shared_products(&p, f->isa, 24);
     for (int real = FBP_F32; real <= FBP_F64; real++)
         test_unsplit(f->isa, precision, real);

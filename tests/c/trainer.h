@@ -7,6 +7,7 @@
 #define TRAINER_H
 
 #include "activations.h"
+#include "masks.h"
 #include "problem.h"
 
 #define MOST_MOMENTS 2
@@ -20,7 +21,8 @@ typedef struct {
     double *a[MOST_LAYERS + 1], *slope[MOST_LAYERS + 1], *delta[MOST_LAYERS + 1];
     exact *o;
     int64_t step_count;
-    int64_t nonzeros; /* of X's fullest row, for nets for sparse X; 0: dense */
+    int64_t batch_row; /* from 1: the row's place in its batch; 0: a prediction drops nothing */
+    int64_t nonzeros;  /* of X's fullest row, for nets for sparse X; 0: dense */
 } trainer;
 
 static inline trainer trainer_new(const problem *p)
@@ -56,13 +58,27 @@ static inline void trainer_free(trainer *t)
     free(t->o);
 }
 
+/* Dropout of layer l's outputs, and of their slopes. */
+static inline void drop_row(trainer *t, int l)
+{
+    const problem *p = t->p;
+    uint32_t key[2];
+    if (t->batch_row == 0 || l + 1 == p->n_layers || p->dropout[l] == 0) return;
+    mask_key(p->step.dropout_seed, t->step_count, l, key);
+    for (int64_t j = 0; j < p->units[l + 1]; j++) {
+        const double factor = mask_factor(p->dropout[l], key, t->batch_row - 1, j);
+        t->a[l + 1][j] *= factor;
+        t->slope[l + 1][j] *= factor;
+    }
+}
+
 /* One row's prediction, left in o. */
 static inline void trainer_forward(trainer *t, const double *x)
 {
     const problem *p = t->p;
     const exact_activation *act = exactly(p->activation);
     memcpy(t->a[0], x, sizeof(double) * (size_t)p->units[0]);
-    for (int l = 0; l < p->n_layers; l++)
+    for (int l = 0; l < p->n_layers; l++) {
         for (int64_t j = 0; j < p->units[l + 1]; j++) {
             double z = t->b[l][j];
             for (int64_t i = 0; i < p->units[l]; i++)
@@ -70,6 +86,8 @@ static inline void trainer_forward(trainer *t, const double *x)
             t->a[l + 1][j] = l + 1 < p->n_layers ? (double)act->value((exact)z) : z;
             t->slope[l + 1][j] = (double)act->slope((exact)z);
         }
+        drop_row(t, l);
+    }
     exact_link(p->loss, p->units[p->n_layers], t->a[p->n_layers], t->o);
 }
 
@@ -155,8 +173,10 @@ static inline double trainer_batch(trainer *t, const samples *s, const int64_t *
     for (int64_t r = 0; r < n; r++) {
         const int64_t row = order ? order[r] : r;
         sum += s->weights[row];
+        t->batch_row = r + 1;
         loss += trainer_row(t, s->x + row * n_in, s->y + row * n_out, s->weights[row]);
     }
+    t->batch_row = 0;
     if (sum == 0) return 0;
     t->step_count++;
     for (int l = 0; l < p->n_layers; l++) {
@@ -195,7 +215,8 @@ static inline fbp_net *net_of(const trainer *t, int isa, int n_threads, int64_t 
                            .max_rows = max_rows,
                            .max_row_nonzeros = t->nonzeros,
                            .max_batch_nonzeros = t->nonzeros * max_rows,
-                           .loss_parameters = parameters};
+                           .loss_parameters = parameters,
+                           .dropout = p->solver == FBP_SOLVER_GRADIENT ? NULL : p->dropout};
     fbp_net *net;
     const fbp_status status = fbp_net_create(&spec, &net);
     free(parameters);
