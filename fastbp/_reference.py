@@ -294,19 +294,27 @@ LOSSES = {
 
 
 def forward(
-    X: Any, weights: list[Array], biases: list[Array], activations: Sequence[str]
+    X: Any,
+    weights: list[Array],
+    biases: list[Array],
+    activations: Sequence[str],
+    masks: Sequence[Array | float] | None = None,
 ) -> tuple[list[Any], list[Array], Array]:
     """Carry a batch through all layers.
+
+    With dropout, each hidden layer's outputs are multiplied by its mask, and so are the slopes.
 
     Returns every layer's input (X itself first, [B × I] each), the slopes act'(z) of every hidden
     layer [B × O], and the last layer's z [B × O].
     """
     inputs, slopes = [X], []
-    for W, b, name in zip(weights[:-1], biases[:-1], activations, strict=True):
+    masks = [1.0] * len(activations) if masks is None else masks
+    for W, b, name, mask in zip(weights[:-1], biases[:-1], activations, masks, strict=True):
         activation, derivative = ACTIVATIONS[name]
         z = inputs[-1] @ W + b
-        inputs.append(activation(z))
-        slopes.append(derivative(z, inputs[-1]))
+        a = activation(z)
+        inputs.append(a * mask)
+        slopes.append(derivative(z, a) * mask)
     return inputs, slopes, inputs[-1] @ weights[-1] + biases[-1]
 
 

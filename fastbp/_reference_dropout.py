@@ -78,3 +78,14 @@ def mask(seed: int, step: int, layer: int, rate: float, rows: int, units: int) -
     threshold = min(65535, max(1, int(rate * 65536 + 0.5)))
     numbers = random_numbers(layer_key(seed, step, layer), rows, units)
     return np.where(numbers < threshold, 0.0, 65536 / (65536 - threshold))
+
+
+def check_rates(rates: Sequence[float] | None, n_hidden: int, solver: str) -> list[float]:
+    """Return the rate of each hidden layer; None means no dropout."""
+    if rates is None:
+        return [0.0] * n_hidden
+    if len(rates) != n_hidden or not all(0 <= rate < 1 for rate in rates):
+        raise ValueError(f"dropout must hold a rate in [0, 1) per hidden layer, got {rates}")
+    if any(rates) and solver == "gradient":
+        raise ValueError("a net with solver 'gradient' has no dropout")
+    return list(rates)

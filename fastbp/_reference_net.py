@@ -21,6 +21,7 @@ from ._reference import (
     forward,
     smooth,
 )
+from ._reference_dropout import check_rates, mask
 
 #: Of the core's float32 products.
 PRECISIONS = ("highest", "high", "medium")
@@ -57,6 +58,7 @@ class Net:
         isa: str | None = None,
         precision: str = "highest",
         loss_parameters: Sequence[float] | None = None,
+        dropout: Sequence[float] | None = None,
     ) -> None:
         self.units = [int(n) for n in units]
         self.activations = list(activations)
@@ -64,6 +66,7 @@ class Net:
         if min(max_row_nonzeros, max_batch_nonzeros) < 0:
             raise ValueError("max_row_nonzeros and max_batch_nonzeros must not be negative")
         _check_name(precision, "precision", PRECISIONS)
+        self.dropout = check_rates(dropout, len(self.activations), solver)
         self.loss, self.solver, self.max_rows = loss, solver, int(max_rows)
         self.loss_parameters = _check_loss_parameters(
             loss, loss_parameters, self.units[-1], self.max_rows
@@ -148,6 +151,7 @@ class Net:
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         label_smoothing: float = 0.0,
+        dropout_seed: int = 0,
         poll: Callable[[], bool] | None = None,
     ) -> Progress:
         """Train over rows in mini-batches: for each, forward, loss, backward, update."""
@@ -173,7 +177,8 @@ class Net:
             weight = None if sample_weight is None else sample_weight[rows]
             loss, updated = 0.0, False
             if weight is None or weight.sum() > 0:
-                loss, gradient = self._step(X[rows], y[rows], weight, alpha, label_smoothing)
+                masks = self._masks(dropout_seed, len(rows))
+                loss, gradient = self._step(X[rows], y[rows], weight, alpha, label_smoothing, masks)
                 self.step_count += 1
                 self._update(update, gradient, h)
                 updated = True
@@ -272,7 +277,13 @@ class Net:
         return y.astype(np.float64)
 
     def _step(
-        self, X: Any, y: Array, sample_weight: Array | None, alpha: float, smoothing: float
+        self,
+        X: Any,
+        y: Array,
+        sample_weight: Array | None,
+        alpha: float,
+        smoothing: float,
+        masks: list[Any] | None = None,
     ) -> tuple[float, tuple[list[Array], list[Array]]]:
         """Forward, loss, delta, backward for one batch; returns loss and gradient."""
         X = X.astype(np.float64)
@@ -281,12 +292,17 @@ class Net:
             y = smooth(y, smoothing, self.units[-1] if self.loss == "log_loss" else 2)
         w = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
 
-        inputs, slopes, z = forward(X, self.weights, self.biases, self.activations)
+        inputs, slopes, z = forward(X, self.weights, self.biases, self.activations, masks)
         o = LOSSES[self.loss].link(z)
         loss = batch_loss(y, o, w, self.weights, alpha, self.loss, self.loss_parameters)
         delta = LOSSES[self.loss].slope(y, o, self.loss_parameters) * w[:, None]
         gradient = backward(delta, inputs, slopes, self.weights, alpha, w.sum())
         return float(loss), gradient
+
+    def _masks(self, seed: int, rows: int) -> list[Any]:
+        """Return what each hidden layer's outputs are multiplied by in the next step."""
+        layers = enumerate(zip(self.dropout, self.units[1:-1], strict=True))
+        return [mask(seed, self.step_count, i, rate, rows, units) for i, (rate, units) in layers]
 
     def _update(self, update: Solver, gradient: tuple[list[Array], list[Array]], h: Hyper) -> None:
         for kind, parameters in enumerate((self.weights, self.biases)):
