@@ -259,6 +259,13 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     ...     print(f"{model.fit(X_train, y_train).predict_proba(X_train).max(axis=1).mean():.1f}")
     1.0
     0.8
+
+    Dropout for two hidden layers, the second one's stronger:
+
+    >>> network = BackpropClassifier((100, 50), dropout=[0.2, 0.5], max_iter=1000, random_state=0)
+    >>> model = make_pipeline(StandardScaler(), network).fit(X_train, y_train)
+    >>> model.score(X_test, y_test) > 0.9
+    True
     """
 
     __module__ = "fastbp"

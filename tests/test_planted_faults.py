@@ -92,6 +92,15 @@ FAULTS = {
         "tile_clear(nv, acc); row_tile(nv, k, a +",
         "test_products",
     ),
+    "slopes of dropped units kept": Fault(
+        "kernels/dropout_tmpl.c",
+        "drop_vector(dropped, scale, (real *)slopes + at);",
+        "(void)slopes;",
+        "test_dropout",
+    ),
+    "masks that begin again with a chunk": Fault(
+        "train.c", "last ? 0 : begin + chunk);", "0);", "test_dropout_nets"
+    ),
     "stopped in the middle of an update": Fault(
         "train.c",
         "atomic_store(&t->stop_in_weights, 1);",
