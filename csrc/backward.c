@@ -55,7 +55,8 @@ static void name_next(const fbp_net *net, const fbp_task *task, fbp_strip *strip
 void fbp_update_task(fbp_net *net, const fbp_task *task, int64_t rows, const fbp_update *update)
 {
     const fbp_layer *layer = &net->layers[task->layer];
-    const int sparse = net->sparse.used && task->layer == 0;
+    /* Without rows, the stored gradient is all there is: sparse or dense is the same. */
+    const int sparse = net->sparse.used && task->layer == 0 && rows > 0;
     fbp_strip strip = {
         .rows = rows,
         .fan_in = layer->fan_in,
@@ -65,7 +66,7 @@ void fbp_update_task(fbp_net *net, const fbp_task *task, int64_t rows, const fbp
         .panel = task->panel,
         .fresh = task->fresh,
         .a = layer->a,
-        .a_stride = layer->a_stride,
+        .a_stride = layer->a ? layer->a_stride : 0,
         .x = &net->sparse.strips,
         .delta = layer->delta,
         .delta_stride = layer->delta_stride,

@@ -94,6 +94,7 @@ typedef struct {
     int32_t fixed_threads; /* non-zero: as many where they find work, even if fewer are faster */
     int64_t max_rows;      /* rows of the largest batch; 0: the net only predicts */
     int64_t predict_rows;  /* most rows of a prediction, to save memory; 0: not known */
+    int32_t clips;         /* non-zero: fbp_step may ask for max_grad_norm */
     /* A net for sparse X takes CSR only, and passes over what is not stored. Values stored: */
     int64_t max_row_nonzeros;   /* in the fullest row, ≥ 1; 0: X is dense, or CSR made dense */
     int64_t max_batch_nonzeros; /* in any FBP_CHUNK_ROWS rows of any batch; read if max_rows > 0 */
@@ -129,8 +130,12 @@ typedef struct {
 typedef struct {
     double alpha; /* L2 penalty: α/2 · ΣW² / Σ sample weights */
     double learning_rate;
+    const double *learning_rates;   /* instead, one per batch of the call, also of those that */
+                                    /* are skipped; borrowed; NULL: learning_rate for all */
     double momentum;                /* sgd, nesterov */
     double beta_1, beta_2, epsilon; /* adam */
+    double weight_decay;    /* λ: W · (1 − learning rate · λ) before the solver's step */
+    double max_grad_norm;   /* longest gradient, of all parameters, penalty included; 0: any */
     double label_smoothing; /* in [0, 1): y·(1 − s) + s/K stands for y, K being 2 for a logistic
                                        output and the classes of a softmax; 0 for other losses */
     uint64_t dropout_seed;  /* of the masks, with the net's step count */
@@ -237,7 +242,7 @@ fbp_status fbp_net_set_step_count(fbp_net *net, int64_t count, double beta_1, do
  *  order  [n_order] row numbers in the order of use, each in 0 … n_rows − 1; NULL: storage order,
  *         n_order ≤ n_rows; borrowed
  *  batch_rows  rows per update, ≤ spec.max_rows; the last batch may be smaller
- *  step   the step's numbers
+ *  step   the step's numbers; max_grad_norm only for a net that clips
  *  progress  out: also filled when stopped, for the whole updates done
  *  Threads  one team of at most spec.n_threads; one caller at a time per net
  *  Memory   none allocated
@@ -252,12 +257,14 @@ fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, i
  *  step   alpha and poll are read
  *  loss   out: mean loss with penalty; unchanged on failure
  *  grad   out: real, every layer's dL/dW row-major, then every layer's dL/db; unchanged on failure
+ *  delta  out: real [n_rows × the first layer's fan_out], row-major: Σ weights · dL/dz of the first
+ *         layer, whose product with Wᵀ is Σ weights · dL/dx; partly written on failure; or NULL
  *  Threads  one team of at most spec.n_threads; one caller at a time per net
  *  Memory   none allocated
  *  Numerics the same bits for any number of threads
  *  Returns  FBP_OK | FBP_EINVAL | FBP_ENONZEROS | FBP_ESTOPPED */
 fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step *step, double *loss,
-                             void *grad);
+                             void *grad, void *delta);
 
 /** Whether dense samples hold finite numbers only, and such as a type can hold.
  *  x          the samples, dense
@@ -270,12 +277,14 @@ fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step 
 fbp_status fbp_check_rows(const fbp_matrix *x, int32_t real, int32_t isa, int32_t n_threads);
 
 /** How to predict, or'ed: z of the last layer without the loss's link; refuse x that holds what is
- *  not finite, or not so in the net's type. */
-enum { FBP_PREDICT_RAW = 1, FBP_PREDICT_STRICT = 2 };
+ *  not finite, or not so in the net's type; the last hidden layer's activations, n_out being its
+ *  units. */
+enum { FBP_PREDICT_RAW = 1, FBP_PREDICT_STRICT = 2, FBP_PREDICT_HIDDEN = 4 };
 
 /** Predict.
  *  x      the samples
- *  flags  FBP_PREDICT_RAW, FBP_PREDICT_STRICT (dense x only), or 0
+ *  flags  FBP_PREDICT_RAW, FBP_PREDICT_STRICT (dense x only), FBP_PREDICT_HIDDEN (for nets that have
+ *         hidden layers), or 0
  *  poll, poll_context  as in fbp_step
  *  out_real  fbp_real of out
  *  out    [x.n_rows × n_out], row-major, contiguous

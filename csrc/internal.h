@@ -49,6 +49,7 @@ typedef struct {
     double alpha;         /* penalty, added to the gradient before scaling */
     double scale;         /* 1 / Σ sample weights */
     double learning_rate; /* adam: bias-corrected */
+    double decay;         /* η·λ: the share that a weight loses before the solver's step */
     double momentum, beta_1, beta_2, epsilon;
     int first, last; /* chunk of the batch: accumulate from zero; finish with the solver */
 } fbp_update;
@@ -91,6 +92,9 @@ typedef void fbp_backward_fn(int64_t rows, int64_t fan_in, int64_t fan_out, cons
 typedef void fbp_slopes_fn(int64_t rows, int64_t n, void *z, void *slopes, int64_t stride);
 /* W ← solver(W, aᵀ · delta) for one strip, intercepts with the first strip of a panel. */
 typedef void fbp_update_fn(const fbp_strip *strip, const fbp_update *update);
+/* sums[columns]: the squares of a part of the gradient, see norm_tmpl.c. */
+typedef void fbp_squares_fn(int64_t rows, int64_t columns, int64_t width, const void *g,
+                            const void *w, const fbp_update *update, double *sums);
 /* out = act(x · W + b) for rows (a multiple of MR) of sparse x. */
 typedef void fbp_forward_sparse_fn(int64_t rows, int64_t fan_out, int64_t fan_in, const fbp_csr *x,
                                    const void *w, const void *b, void *out, int64_t out_stride);
@@ -141,6 +145,7 @@ typedef struct {
     fbp_backward_fn *backward_slopes, *backward_column_slopes; /* from stored slopes, any act */
     fbp_slopes_fn *slopes[FBP_N_ACTIVATIONS];
     fbp_update_fn *update[FBP_N_SOLVERS], *update_column[FBP_N_SOLVERS];
+    fbp_squares_fn *gradient_squares;
     fbp_forward_sparse_fn *forward_sparse[FBP_N_ACTIVATIONS], *forward_sparse_column;
     fbp_update_fn *update_sparse[FBP_N_SOLVERS], *update_sparse_column[FBP_N_SOLVERS];
     fbp_loss_fn *loss[FBP_N_LOSSES];
@@ -192,7 +197,8 @@ typedef struct {
     void *mw[FBP_MAX_MOMENTS], *mb[FBP_MAX_MOMENTS];
     void *squares;
     int64_t n_squares;
-    int32_t first_panel; /* of its outputs, counted over the layers */
+    double *gradient_squares; /* [⌈fan_in / 32⌉ × fan_out] partial sums; or NULL */
+    int32_t first_panel;      /* of its outputs, counted over the layers */
     fbp_grid forward_grid, backward_grid;
     fbp_dropout dropout; /* of the outputs */
     int split;           /* its products are split, and read the following; split.h */
@@ -234,6 +240,7 @@ struct fbp_net {
     const fbp_split_kernels *split; /* NULL where no layer is split */
     int parts;                      /* of a float32 in split products */
     int real, isa, loss, solver, n_layers, n_threads, n_moments;
+    int clips; /* the gradient is stored, and its norm taken */
     size_t real_bytes;
     int64_t n_in, n_out, y_step;    /* y_step: reals per row of gathered targets */
     int64_t max_rows, chunk, block; /* rows: of a batch, held at once, carried by a thread */
@@ -304,7 +311,8 @@ void fbp_backward_cell(fbp_net *net, int l, fbp_cell cell);
 /* Carry the last layer's delta back through every layer. */
 void fbp_backward_block(fbp_net *net, fbp_scratch *scratch, int64_t row, int64_t rows,
                         int64_t n_rows);
-/* One task of the weights phase over `rows` rows of the chunk. */
+/* One task of the weights phase over `rows` rows of the chunk; 0: what is stored goes through the
+ * solver. */
 void fbp_update_task(fbp_net *net, const fbp_task *task, int64_t rows, const fbp_update *update);
 
 #endif

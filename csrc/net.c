@@ -121,7 +121,7 @@ static void carve_layer(const fbp_net *net, int l, fbp_layer *layer, fbp_arena *
     if (l > 0 && !layer->column && !layer->split)
         layer->wt = fbp_arena_take(arena, packed_size(layer->fan_out, layer->fan_in, k, arena),
                                    net->real_bytes);
-    if (net->solver == FBP_SOLVER_GRADIENT || net->max_rows > net->chunk)
+    if (net->solver == FBP_SOLVER_GRADIENT || net->max_rows > net->chunk || net->clips)
         take_parameters(net, layer, arena, &layer->gw, &layer->gb);
     for (int m = 0; m < net->n_moments; m++)
         take_kept(net, layer, arena, &layer->mw[m], &layer->mb[m], &layer->kept[1 + m]);
@@ -132,6 +132,9 @@ static void carve_layer(const fbp_net *net, int l, fbp_layer *layer, fbp_arena *
     const int64_t columns = layer->column ? 1 : fbp_round_up(layer->fan_out, k->lanes);
     layer->n_squares = fbp_ceil_div(layer->fan_in, FBP_STRIP_ROWS) * columns;
     layer->squares = fbp_arena_take(arena, layer->n_squares, net->real_bytes);
+    if (net->clips)
+        layer->gradient_squares = fbp_arena_take(
+            arena, fbp_ceil_div(layer->fan_in, FBP_STRIP_ROWS) * layer->fan_out, sizeof(double));
     layer->a_stride = layer->delta_stride = panel_stride(net, net->chunk);
     if (l > 0 || !net->sparse.used)
         layer->a = take_panels(net, arena, layer->a_stride, layer->fan_in);
@@ -262,6 +265,7 @@ static void fill_in(fbp_net *net, const fbp_spec *spec, const fbp_kernels *kerne
     net->loss = spec->loss;
     net->solver = spec->solver;
     net->n_moments = fbp_solver_n_moments(spec->solver);
+    net->clips = spec->clips != 0;
     net->n_layers = spec->n_layers;
     net->n_threads = spec->n_threads;
     net->pace.fixed = spec->fixed_threads != 0;

@@ -28,12 +28,16 @@ typedef struct {
     atomic_int stop; /* fbp_status: why, or FBP_OK */
 } prediction;
 
-/* z of the block's last layer, in one of the thread's buffers; a vector for a column. */
-static void *forward_scratch(const fbp_net *net, const fbp_scratch *s, int64_t padded)
+/* Whether the last hidden layer's activations are the prediction. */
+static int wants_hidden(const prediction *p) { return (p->flags & FBP_PREDICT_HIDDEN) != 0; }
+
+/* The outputs of the block's first n_layers layers, in one of the thread's buffers; z of the net's last
+ * one, a vector for a column. */
+static void *forward_scratch(const fbp_net *net, int n_layers, const fbp_scratch *s, int64_t padded)
 {
     const fbp_kernels *k = net->kernels;
     if (net->sparse.used) fbp_sparse_forward_scratch(net, s, padded);
-    for (int l = net->sparse.used; l < net->n_layers; l++) {
+    for (int l = net->sparse.used; l < n_layers; l++) {
         const fbp_layer *layer = &net->layers[l];
         if (layer->split) {
             const fbp_cell cell = {0, padded, 0, INT32_MAX, s->tiles};
@@ -46,7 +50,7 @@ static void *forward_scratch(const fbp_net *net, const fbp_scratch *s, int64_t p
         forward(padded, layer->fan_out, layer->fan_in, s->panels[l % 2], s->stride, layer->w,
                 layer->b, s->panels[(l + 1) % 2], s->stride);
     }
-    return s->panels[net->n_layers % 2];
+    return s->panels[n_layers % 2];
 }
 
 /* Rows into the thread's first buffer, checked if asked for: a few at a time, so that the second look
@@ -69,22 +73,30 @@ static int64_t take_rows(prediction *p, const fbp_scratch *scratch, int64_t row,
     return n;
 }
 
-/* z of n rows as predictions into out. */
+/* A column that lies in a panel, as a vector in the same place. */
+static void squeeze(const fbp_net *net, int64_t n, char *z)
+{
+    const size_t size = net->real_bytes, step = (size_t)net->kernels->nr * size;
+    for (int64_t r = 1; r < n; r++)
+        memcpy(z + (size_t)r * size, z + (size_t)r * step, size);
+}
+
+/* z of n rows as predictions into out; or a, the last hidden layer's. */
 static void write_rows(const prediction *p, const fbp_scratch *scratch, void *z, int64_t n,
-                       char *out)
+                       int64_t n_out, char *out)
 {
     const fbp_net *net = p->net;
     const fbp_kernels *k = net->kernels;
-    if (!p->wide && !(p->flags & FBP_PREDICT_RAW))
-        k->link[net->loss](n, net->n_out, z, scratch->stride);
-    k->scatter[p->out_real](n, net->n_out, z, scratch->stride, out);
+    if (!p->wide && !(p->flags & FBP_PREDICT_RAW)) k->link[net->loss](n, n_out, z, scratch->stride);
+    if (n_out == 1 && wants_hidden(p)) squeeze(net, n, z);
+    k->scatter[p->out_real](n, n_out, z, scratch->stride, out);
     if (!p->wide) return;
-    const int64_t elements = fbp_ceil_div(net->n_out, k->nr) * scratch->stride;
-    fbp_link_wide(p->wide, net->loss, n, net->n_out, (double *)(void *)out,
+    const int64_t elements = fbp_ceil_div(n_out, k->nr) * scratch->stride;
+    fbp_link_wide(p->wide, net->loss, n, n_out, (double *)(void *)out,
                   scratch->panels[(net->n_layers + 1) % 2], (size_t)elements * net->real_bytes);
 }
 
-/* What z of n rows from `row` on is wanted for: predictions, or the rows' losses. */
+/* What z, or a, of n rows from `row` on is wanted for: predictions, or the rows' losses. */
 static void finish_rows(const prediction *p, fbp_scratch *scratch, int64_t row, int64_t n, void *z)
 {
     const fbp_net *net = p->net;
@@ -95,8 +107,9 @@ static void finish_rows(const prediction *p, fbp_scratch *scratch, int64_t row, 
                                       p->row_loss + row);
         return;
     }
-    const size_t row_bytes = (size_t)net->n_out * fbp_real_bytes(p->out_real);
-    write_rows(p, scratch, z, n, p->out + (size_t)row * row_bytes);
+    const int64_t n_out = net->layers[net->n_layers - 1 - wants_hidden(p)].fan_out;
+    const size_t row_bytes = (size_t)n_out * fbp_real_bytes(p->out_real);
+    write_rows(p, scratch, z, n, n_out, p->out + (size_t)row * row_bytes);
 }
 
 static void predict_body(void *context, int thread, int n_threads)
@@ -104,6 +117,7 @@ static void predict_body(void *context, int thread, int n_threads)
     prediction *p = context;
     const fbp_net *net = p->net;
     fbp_scratch *scratch = &net->scratch[thread];
+    const int n_layers = net->n_layers - wants_hidden(p);
     (void)n_threads;
     fbp_split_enter(net);
     for (;;) {
@@ -112,7 +126,7 @@ static void predict_body(void *context, int thread, int n_threads)
         const int64_t end = fbp_min(row + p->step, p->n_rows);
         for (int64_t n; row < end; row += n) { /* sparse rows may be too full to take all at once */
             n = take_rows(p, scratch, row, end - row);
-            void *z = forward_scratch(net, scratch, fbp_round_up(n, net->row_step));
+            void *z = forward_scratch(net, n_layers, scratch, fbp_round_up(n, net->row_step));
             finish_rows(p, scratch, row, n, z);
         }
         if (thread == 0 && fbp_poll_due(&p->poller)) atomic_store(&p->stop, FBP_ESTOPPED);
@@ -167,6 +181,8 @@ fbp_status fbp_predict_order(fbp_net *net, const fbp_matrix *x, const int64_t *o
         ((flags & FBP_PREDICT_STRICT) && (x->indptr || order)))
         return FBP_EINVAL;
     if (!fbp_order_is_valid(order, n_order, x->n_rows)) return FBP_EINVAL;
+    if ((flags & FBP_PREDICT_HIDDEN) && net->n_layers == 1) return FBP_EINVAL;
+    if (flags & FBP_PREDICT_HIDDEN) flags |= FBP_PREDICT_RAW; /* there is no link to take */
     if (net->sparse.used && !x->indptr) return FBP_EINVAL;
     prediction p = {
         .net = net,

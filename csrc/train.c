@@ -12,7 +12,10 @@
  * many threads, the rows phase goes layer by layer instead: form.h.) One parallel
  * region covers a chunk of steps, some milliseconds; between chunks pace.c chooses the number of
  * threads. A batch of more than FBP_CHUNK_ROWS rows runs both phases
- * once per chunk, the gradient reloaded as the accumulator.
+ * once per chunk, the gradient reloaded as the accumulator. To clip it, the weights phase only stores the
+ * gradient and its squares; thread 0 finds the norm, and a third phase has the solver:
+ *
+ *     weights   store the gradient       barrier       norm       barrier       solver       barrier
  *
  * Thread 0 also prepares each step, adds up the losses and asks whether to stop: a stop seen in the
  * rows phase drops the step, one seen in the weights phase comes after it, so that the weights are
@@ -24,6 +27,7 @@
 #include "data.h"
 #include "dropout.h"
 #include "form.h"
+#include "gradient.h"
 #include "loss.h"
 #include "phases.h"
 #include "sparse.h"
@@ -45,6 +49,8 @@ typedef struct {
     atomic_int stop_in_rows, stop_in_weights;
     fbp_update update;
     double weight_sum, loss_sum;
+    int clips;   /* to step->max_grad_norm */
+    void *delta; /* out: the first layer's, of all rows; or NULL */
 } training;
 
 /* Numbers of the batch that begins at `first`. */
@@ -55,10 +61,13 @@ static void prepare_step(training *t, int64_t first, int64_t rows)
     t->loss_sum = 0;
     t->weight_sum = fbp_sum_weights(net, t->data->weights, t->order, first, rows);
     if (!(t->weight_sum > 0)) return;
+    const double *rates = step->learning_rates;
+    const double rate = rates ? rates[first / t->batch_rows] : step->learning_rate;
     t->update = (fbp_update){
         .alpha = step->alpha,
         .scale = 1 / t->weight_sum,
-        .learning_rate = step->learning_rate,
+        .learning_rate = rate,
+        .decay = rate * step->weight_decay,
         .momentum = step->momentum,
         .beta_1 = step->beta_1,
         .beta_2 = step->beta_2,
@@ -208,12 +217,16 @@ static void layers_over_rows(training *t, int64_t first, int64_t rows, int threa
     split_shared(t, 0, 0, rows, thread, n_threads);
 }
 
-/* This thread's tasks over a chunk; thread 0 adds up the rows' losses. */
-static void weights_phase(training *t, int64_t rows, const fbp_update *update, int thread)
+/* This thread's tasks over a chunk; thread 0 adds up the rows' losses. With squares, what is stored is
+ * the whole gradient, of which the norm will be taken. */
+static void weights_phase(training *t, int64_t rows, const fbp_update *update, int squares,
+                          int thread)
 {
     fbp_net *net = t->net;
     for (int32_t i = net->task_begin[thread]; i < net->task_begin[thread + 1]; i++) {
-        fbp_update_task(net, &net->tasks[net->task_order[i]], rows, update);
+        const fbp_task *task = &net->tasks[net->task_order[i]];
+        fbp_update_task(net, task, rows, update);
+        if (squares) fbp_square_gradient(net, task, update);
         if (thread == 0 && fbp_poll_due(&t->poller)) atomic_store(&t->stop_in_weights, 1);
     }
     if (thread == 0)
@@ -249,9 +262,36 @@ static void finish_step(training *t, int64_t rows)
     net->beta_2_power *= t->step->beta_2;
 }
 
+/* The stored gradient, clipped, through the solver. */
+static void update_clipped(training *t, int thread, int n_threads)
+{
+    if (thread == 0)
+        t->update.scale *= fbp_clip_factor(t->net, t->update.scale, t->step->max_grad_norm);
+    fbp_team_barrier(&t->team, n_threads);
+    fbp_update update = t->update;
+    update.last = 1;
+    fbp_split_enter(t->net);
+    weights_phase(t, 0, &update, 0, thread);
+    fbp_split_leave(t->net);
+    fbp_phase_mark(thread, FBP_PHASE_WEIGHTS);
+    fbp_team_barrier(&t->team, n_threads);
+    fbp_phase_mark(thread, FBP_PHASE_WAIT);
+}
+
+/* This thread's rows of the first layer's delta, out to the caller. */
+static void take_delta(const training *t, int64_t first, int64_t rows, int thread, int n_threads)
+{
+    int64_t begin, end;
+    fbp_share(rows, thread, n_threads, &begin, &end);
+    if (begin < end)
+        fbp_take_delta(t->net, begin, end - begin,
+                       fbp_at(t->net, t->delta, (first + begin) * t->net->layers[0].fan_out));
+}
+
 /* Both phases for every chunk of a batch; 0 when stopped before the update. */
 static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_threads)
 {
+    int clipped = 0;
     for (int64_t begin = 0; begin < rows; begin += FBP_CHUNK_ROWS) {
         const int64_t chunk = fbp_min(FBP_CHUNK_ROWS, rows - begin);
         (t->net->by_layer ? layers_over_rows : rows_through_layers)(t, first + begin, chunk, thread,
@@ -267,7 +307,9 @@ static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_
         if (t->weight_sum > 0) {
             fbp_update update = t->update;
             update.first = begin == 0;
-            update.last = last;
+            clipped = last && t->clips;
+            update.last = last && !clipped;
+            if (t->delta) take_delta(t, first + begin, chunk, thread, n_threads);
             if (t->net->sparse.used) {
                 fbp_sparse_cut(t->net, chunk, thread, n_threads);
                 fbp_phase_mark(thread, FBP_PHASE_GATHER);
@@ -275,13 +317,14 @@ static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_
                 fbp_phase_mark(thread, FBP_PHASE_WAIT);
             }
             fbp_split_enter(t->net);
-            weights_phase(t, chunk, &update, thread);
+            weights_phase(t, chunk, &update, clipped, thread);
             fbp_split_leave(t->net);
         }
         fbp_phase_mark(thread, FBP_PHASE_WEIGHTS);
         fbp_team_barrier(&t->team, n_threads);
         fbp_phase_mark(thread, FBP_PHASE_WAIT);
     }
+    if (clipped) update_clipped(t, thread, n_threads);
     return 1;
 }
 
@@ -340,6 +383,7 @@ fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, i
 {
     if (!net || net->retired || !step || !progress || net->solver == FBP_SOLVER_GRADIENT)
         return FBP_EINVAL;
+    if (step->max_grad_norm > 0 && !net->clips) return FBP_EINVAL;
     if (batch_rows < 1 || batch_rows > net->max_rows || !fbp_data_is_valid(net, data) ||
         !fbp_smoothing_is_valid(net, step->label_smoothing) ||
         !fbp_order_is_valid(order, n_order, data->x.n_rows))
@@ -352,33 +396,14 @@ fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, i
         .batch_rows = batch_rows,
         .step = step,
         .progress = progress,
+        .clips = step->max_grad_norm > 0,
     };
     if (!fbp_sparse_fits(net, &data->x, order, n_order, batch_rows)) return FBP_ENONZEROS;
     return run(&t);
 }
 
-/* Every layer's gradient, unpacked: all dL/dW, then all dL/db. */
-static void take_gradient(const fbp_net *net, void *grad)
-{
-    int64_t at = 0;
-    for (int l = 0; l < net->n_layers; l++) {
-        const fbp_layer *layer = &net->layers[l];
-        void *out = fbp_at(net, grad, at);
-        if (layer->column)
-            memcpy(out, layer->gw, (size_t)layer->fan_in * net->real_bytes);
-        else
-            net->kernels->unpack(layer->fan_in, layer->fan_out, layer->gw, out);
-        at += layer->fan_in * layer->fan_out;
-    }
-    for (int l = 0; l < net->n_layers; l++) {
-        const fbp_layer *layer = &net->layers[l];
-        memcpy(fbp_at(net, grad, at), layer->gb, (size_t)layer->fan_out * net->real_bytes);
-        at += layer->fan_out;
-    }
-}
-
 fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step *step, double *loss,
-                             void *grad)
+                             void *grad, void *delta)
 {
     if (!net || net->retired || !step || !loss || !grad || net->solver != FBP_SOLVER_GRADIENT ||
         net->max_rows < 1 || !fbp_smoothing_is_valid(net, step->label_smoothing))
@@ -393,6 +418,7 @@ fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step 
         .batch_rows = data->x.n_rows,
         .step = step,
         .progress = &progress,
+        .delta = delta,
     };
     if (!fbp_sparse_fits(net, &data->x, NULL, t.n_order, t.batch_rows)) return FBP_ENONZEROS;
     const fbp_status status = run(&t);
@@ -402,6 +428,6 @@ fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step 
     const uint64_t fpenv = fbp_fpenv_enter();
     *loss = progress.loss_sum / (double)data->x.n_rows;
     fbp_fpenv_leave(fpenv);
-    take_gradient(net, grad);
+    fbp_take_gradient(net, grad);
     return FBP_OK;
 }

@@ -46,6 +46,7 @@ class Net:
         precision: str = "highest",
         loss_parameters: Sequence[float] | None = None,  # one per output, see loss_parameter
         dropout: Sequence[float] | None = None,  # of each hidden layer's outputs, in training
+        clips: bool = False,  # `train` may be given max_grad_norm
     ) -> None: ...
     def set_weights(
         self, coefs: Sequence[NDArray[Any]], intercepts: Sequence[NDArray[Any]]
@@ -66,10 +67,13 @@ class Net:
         sample_weight: NDArray[Any] | None = None,
         alpha: float = 0.0,
         learning_rate: float = 0.001,
+        learning_rates: NDArray[np.float64] | None = None,  # instead, one per batch
         momentum: float = 0.0,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        max_grad_norm: float = 0.0,  # 0: any
         label_smoothing: float = 0.0,
         dropout_seed: int = 0,  # of the masks, with the step count: get_solver_state()
         poll: Callable[[], bool] | None = None,
@@ -83,6 +87,7 @@ class Net:
         sample_weight: NDArray[Any] | None = None,
         alpha: float = 0.0,
         label_smoothing: float = 0.0,
+        delta: NDArray[Any] | None = None,  # out: Σ weights · dL/dz of the first layer
         poll: Callable[[], bool] | None = None,
     ) -> tuple[float, NDArray[Any]]: ...
     def predict(
@@ -91,6 +96,7 @@ class Net:
         *,
         order: NDArray[np.int64] | None = None,
         raw: bool = False,
+        hidden: bool = False,  # the last hidden layer's activations instead
         dtype: str | None = None,
         poll: Callable[[], bool] | None = None,
     ) -> NDArray[Any]: ...

@@ -84,7 +84,7 @@ cdef class Net:
     cdef bint busy
     cdef int solver, codes
     cdef int64_t max_rows
-    cdef bint sparse
+    cdef bint sparse, clips
     cdef readonly tuple units
     cdef readonly str isa, precision, loss
     cdef readonly int n_threads
@@ -98,7 +98,7 @@ cdef class Net:
 
     def __init__(self, units, activations, loss, *, dtype, solver="gradient", max_rows=0,
                  max_row_nonzeros=0, max_batch_nonzeros=0, n_threads=1, fixed_threads=False,
-                 isa=None, precision="highest", loss_parameters=None, dropout=None):
+                 isa=None, precision="highest", loss_parameters=None, dropout=None, clips=False):
         cdef fbp_spec spec
         if self.net != NULL:
             raise RuntimeError("A Net is made once.")
@@ -157,6 +157,7 @@ cdef class Net:
         if parameters is not None:
             spec.loss_parameters = <const double *>cnp.PyArray_DATA(parameters)
         spec.dropout = <const double *>cnp.PyArray_DATA(rates)
+        spec.clips = self.clips = clips
         self._create(&spec, isa)
 
     cdef _create(self, fbp_spec *spec, isa):
@@ -281,8 +282,9 @@ cdef class Net:
         _check(fbp_net_set_step_count(self.net, state["step_count"], beta_1, beta_2))
 
     def train(self, X, y, order, int64_t batch_rows, *, sample_weight=None, double alpha=0.0,
-              double learning_rate=0.001, double momentum=0.0, double beta_1=0.9,
-              double beta_2=0.999, double epsilon=1e-8, double label_smoothing=0.0,
+              double learning_rate=0.001, learning_rates=None, double momentum=0.0,
+              double beta_1=0.9, double beta_2=0.999, double epsilon=1e-8,
+              double weight_decay=0.0, double max_grad_norm=0.0, double label_smoothing=0.0,
               uint64_t dropout_seed=0, poll=None):
         """Train over the rows named by order, in mini-batches."""
         cdef fbp_data data
@@ -299,10 +301,18 @@ cdef class Net:
             raise ValueError("A net with solver 'gradient' does not train.")
         if not 1 <= batch_rows <= self.max_rows:
             raise ValueError(f"batch_rows must be 1 to max_rows={self.max_rows}, got {batch_rows}.")
+        if max_grad_norm > 0 and not self.clips:
+            raise ValueError("max_grad_norm needs a net made with clips=True.")
+        memset(&step, 0, sizeof(fbp_step))
+        if learning_rates is not None:
+            n_batches = -(-n_order // batch_rows)
+            step.learning_rates = <const double *>_borrow(learning_rates, np.float64,
+                                                          (n_batches,), "learning_rates")
         cdef _Poll asked = _Poll(poll)
         asked.net, asked.progress = self, &progress
         step.alpha, step.learning_rate, step.momentum = alpha, learning_rate, momentum
         step.beta_1, step.beta_2, step.epsilon = beta_1, beta_2, epsilon
+        step.weight_decay, step.max_grad_norm = weight_decay, max_grad_norm
         step.label_smoothing = _label_smoothing(label_smoothing, self.loss, self.dtype)
         step.dropout_seed = dropout_seed
         step.poll, step.poll_context = _ask, <void *>asked
@@ -317,8 +327,11 @@ cdef class Net:
         return self.progress
 
     def loss_gradient(self, parameters, X, y, *, sample_weight=None, double alpha=0.0,
-                      double label_smoothing=0.0, poll=None):
-        """Set the weights from one flat vector; return the loss there and its flat gradient."""
+                      double label_smoothing=0.0, delta=None, poll=None):
+        """Set the weights from one flat vector; return the loss there and its flat gradient.
+
+        ``delta``, if given, is filled with Σ weights · dL/dz of the first layer.
+        """
         cdef fbp_data data
         cdef fbp_step step
         cdef fbp_status status
@@ -337,18 +350,22 @@ cdef class Net:
             raise ValueError(
                 f"X must have 1 to max_rows={self.max_rows} rows, got {data.x.n_rows}."
             )
+        cdef void *first = NULL
+        if delta is not None:
+            first = <void *>_borrow(delta, self.dtype, (data.x.n_rows, self.units[1]), "delta")
+            if not delta.flags.writeable:
+                raise ValueError("delta must be writeable.")
         gradient = np.empty(size, self.dtype)
         cdef void *grad = cnp.PyArray_DATA(<cnp.ndarray>gradient)
         asked = _Poll(poll)
-        step.alpha, step.learning_rate, step.momentum = alpha, 0.0, 0.0
-        step.beta_1, step.beta_2, step.epsilon = 0.0, 0.0, 0.0
+        memset(&step, 0, sizeof(fbp_step))
+        step.alpha = alpha
         step.label_smoothing = _label_smoothing(label_smoothing, self.loss, self.dtype)
-        step.dropout_seed = 0
         step.poll, step.poll_context = _ask, <void *>asked
         self._begin()
         try:
             with nogil:
-                status = fbp_loss_gradient(self.net, &data, &step, &loss, grad)
+                status = fbp_loss_gradient(self.net, &data, &step, &loss, grad, first)
         finally:
             self.busy = False
         _finish(status, asked, "X, y or sample_weight")
@@ -356,11 +373,14 @@ cdef class Net:
             raise InterruptedError("The gradient was stopped by poll.")
         return loss, gradient
 
-    def predict(self, X, *, order=None, bint raw=False, dtype=None, poll=None):
+    def predict(self, X, *, order=None, bint raw=False, bint hidden=False, dtype=None, poll=None):
         """Return predictions [n × n_out] after the loss's link, or z before it (raw).
 
-        They are for the rows named by order, or all.
+        They are for the rows named by order, or all. With ``hidden`` they are the activations of
+        the last hidden layer instead.
         """
+        if hidden and len(self.units) < 3:
+            raise ValueError("The net has no hidden layers.")
         cdef fbp_status status
         cdef fbp_matrix x = _matrix(X, self.units[0], self.sparse)
         out_dtype = self.dtype if dtype is None else np.dtype(dtype)
@@ -370,9 +390,11 @@ cdef class Net:
         if order is not None:
             n_rows = len(order)
             rows = <const int64_t *>_borrow(order, np.int64, (n_rows,), "order")
-        out = np.empty((n_rows, self.units[-1]), out_dtype)
+        out = np.empty((n_rows, self.units[-2 if hidden else -1]), out_dtype)
         cdef void *data = cnp.PyArray_DATA(<cnp.ndarray>out)
         cdef int flags = FBP_PREDICT_RAW if raw else 0
+        if hidden:
+            flags |= FBP_PREDICT_HIDDEN
         asked = _Poll(poll)
         self._begin()
         try:

@@ -8,7 +8,7 @@ cdef extern from "fbp.h" nogil:
     ctypedef int fbp_status
     int FBP_OK, FBP_EINVAL, FBP_ENOMEM, FBP_EISA, FBP_ENONFINITE, FBP_ESTOPPED
     int FBP_F32, FBP_F64, FBP_CHUNK_ROWS
-    int FBP_PREDICT_RAW, FBP_PREDICT_STRICT
+    int FBP_PREDICT_RAW, FBP_PREDICT_STRICT, FBP_PREDICT_HIDDEN
     int FBP_PARAMETER_NONE, FBP_PARAMETER_SMOOTHING, FBP_PARAMETER_POSITIVE, FBP_PARAMETER_LEVEL
     int FBP_N_ACTIVATIONS, FBP_N_LOSSES, FBP_N_SOLVERS, FBP_N_ISAS, FBP_N_PRECISIONS
 
@@ -24,6 +24,7 @@ cdef extern from "fbp.h" nogil:
         int64_t max_rows, predict_rows, max_row_nonzeros, max_batch_nonzeros
         const double *loss_parameters
         const double *dropout
+        int32_t clips
 
     ctypedef struct fbp_matrix:
         int64_t n_rows, n_cols
@@ -41,6 +42,8 @@ cdef extern from "fbp.h" nogil:
     ctypedef struct fbp_step:
         double alpha, learning_rate, momentum, beta_1, beta_2, epsilon, label_smoothing
         uint64_t dropout_seed
+        const double *learning_rates
+        double weight_decay, max_grad_norm
         fbp_poll_fn poll
         void *poll_context
 
@@ -69,7 +72,7 @@ cdef extern from "fbp.h" nogil:
     fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, int64_t n_order,
                          int64_t batch_rows, const fbp_step *step, fbp_progress *progress)
     fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step *step,
-                                 double *loss, void *grad)
+                                 double *loss, void *grad, void *delta)
     fbp_status fbp_predict(fbp_net *net, const fbp_matrix *x, int flags, fbp_poll_fn poll,
                            void *poll_context, int32_t out_real, void *out)
     fbp_status fbp_predict_order(fbp_net *net, const fbp_matrix *x, const int64_t *order,

@@ -340,10 +340,11 @@ def backward(
     weights: list[Array],
     alpha: float,
     weight_sum: float,
-) -> tuple[list[Array], list[Array]]:
+) -> tuple[list[Array], list[Array], Array]:
     """Carry the last layer's delta [B × O] back through all layers.
 
-    Returns the gradient of every W [I × O] and every b [O].
+    Returns the gradient of every W [I × O] and every b [O], and the first layer's delta: times its
+    Wᵀ, that is how the loss depends on X.
     """
     grad_weights, grad_biases = [], []
     for layer in reversed(range(len(weights))):
@@ -352,7 +353,28 @@ def backward(
         grad_biases.append(delta.sum(axis=0) / weight_sum)
         if layer > 0:
             delta = (delta @ W.T) * slopes[layer - 1]
-    return grad_weights[::-1], grad_biases[::-1]
+    return grad_weights[::-1], grad_biases[::-1], delta
+
+
+# Before the solver, if asked for.
+
+
+def clip(
+    grad_weights: list[Array], grad_biases: list[Array], most: float
+) -> tuple[list[Array], list[Array]]:
+    """Shorten a gradient that is longer than `most`, all parameters together; its direction stays.
+
+    (Pascanu, Mikolov and Bengio, 2013.) A norm that is not finite says that the training runs away:
+    the gradient then stays as it is, so that it is seen to.
+    """
+    norm = math.sqrt(sum(float((g * g).sum()) for g in (*grad_weights, *grad_biases)))
+    factor = most / norm if math.isfinite(norm) and norm > most else 1.0
+    return [g * factor for g in grad_weights], [g * factor for g in grad_biases]
+
+
+def decay(W: Array, learning_rate: float, weight_decay: float) -> None:
+    """Shrink weights beside the gradient, which Adam scales (Loshchilov and Hutter, 2019)."""
+    W *= 1 - learning_rate * weight_decay
 
 
 # Solvers. Each moves one parameter array in place, by its gradient, its moments (the
@@ -367,6 +389,11 @@ class Hyper(NamedTuple):
     beta_1: float
     beta_2: float
     epsilon: float
+
+
+def plain_sgd(parameter: Array, gradient: Array, moments: list[Array], h: Hyper, step: int) -> None:
+    """Step down the gradient, and remember nothing."""
+    parameter -= h.learning_rate * gradient
 
 
 def sgd(parameter: Array, gradient: Array, moments: list[Array], h: Hyper, step: int) -> None:
@@ -403,4 +430,5 @@ SOLVERS: dict[str, tuple[Solver | None, int]] = {
     "sgd": (sgd, 1),
     "nesterov": (nesterov, 1),
     "adam": (adam, 2),
+    "plain_sgd": (plain_sgd, 0),
 }

@@ -18,6 +18,8 @@ from ._reference import (
     Solver,
     backward,
     batch_loss,
+    clip,
+    decay,
     forward,
     smooth,
 )
@@ -59,6 +61,7 @@ class Net:
         precision: str = "highest",
         loss_parameters: Sequence[float] | None = None,
         dropout: Sequence[float] | None = None,
+        clips: bool = False,
     ) -> None:
         self.units = [int(n) for n in units]
         self.activations = list(activations)
@@ -71,6 +74,7 @@ class Net:
         self.loss_parameters = _check_loss_parameters(
             loss, loss_parameters, self.units[-1], self.max_rows
         )
+        self.clips = clips
         # The core sizes its memory by these; here they only say that X is to be CSR.
         self.sparse = max_row_nonzeros > 0
         self.dtype = np.dtype(dtype)
@@ -146,10 +150,13 @@ class Net:
         sample_weight: Array | None = None,
         alpha: float = 0.0,
         learning_rate: float = 0.001,
+        learning_rates: NDArray[np.float64] | None = None,
         momentum: float = 0.0,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        max_grad_norm: float = 0.0,
         label_smoothing: float = 0.0,
         dropout_seed: int = 0,
         poll: Callable[[], bool] | None = None,
@@ -160,6 +167,8 @@ class Net:
             raise ValueError("solver 'gradient' does not train")
         if not 1 <= batch_rows <= self.max_rows:
             raise ValueError(f"batch_rows must be in 1..{self.max_rows}, got {batch_rows}")
+        if max_grad_norm > 0 and not self.clips:
+            raise ValueError("max_grad_norm needs a net made with clips=True")
         self._check_data(X, y, sample_weight)
         _check_smoothing(label_smoothing, self.loss)
         if order is None:
@@ -168,9 +177,12 @@ class Net:
         if order.size and (order.min() < 0 or order.max() >= X.shape[0]):
             raise ValueError("order names a row that X does not have")
 
-        h = Hyper(learning_rate, momentum, beta_1, beta_2, epsilon)
+        starts = range(0, len(order), batch_rows)
+        if learning_rates is None:
+            learning_rates = np.full(len(starts), learning_rate)
+        _check_array(learning_rates, "learning_rates", np.dtype(np.float64), (len(starts),))
         self.progress = Progress(0.0, 0, 0)
-        for start in range(0, len(order), batch_rows):
+        for start, rate in zip(starts, learning_rates.tolist(), strict=True):
             if poll is not None and poll():
                 break
             rows = order[start : start + batch_rows]
@@ -178,8 +190,15 @@ class Net:
             loss, updated = 0.0, False
             if weight is None or weight.sum() > 0:
                 masks = self._masks(dropout_seed, len(rows))
-                loss, gradient = self._step(X[rows], y[rows], weight, alpha, label_smoothing, masks)
+                loss, gradient, _ = self._step(
+                    X[rows], y[rows], weight, alpha, label_smoothing, masks
+                )
+                if max_grad_norm > 0:
+                    gradient = clip(*gradient, max_grad_norm)
+                for W in self.weights:
+                    decay(W, rate, weight_decay)
                 self.step_count += 1
+                h = Hyper(rate, momentum, beta_1, beta_2, epsilon)
                 self._update(update, gradient, h)
                 updated = True
             self.progress = Progress(
@@ -198,11 +217,13 @@ class Net:
         sample_weight: Array | None = None,
         alpha: float = 0.0,
         label_smoothing: float = 0.0,
+        delta: Array | None = None,
         poll: Callable[[], bool] | None = None,
     ) -> tuple[float, Array]:
         """Return the loss over all rows and its gradient, at ``parameters``.
 
         ``parameters`` and the gradient are flat: every layer's W in C order, then every b.
+        ``delta`` [n × the first layer's fan_out], if given, is filled with that layer's delta.
         """
         if self.solver != "gradient":
             raise ValueError("loss_gradient needs solver 'gradient'")
@@ -220,7 +241,11 @@ class Net:
         for array, part in zip(arrays, np.split(parameters, ends[:-1]), strict=True):
             array[...] = part.reshape(array.shape)
 
-        loss, gradient = self._step(X, y, sample_weight, alpha, label_smoothing)
+        if delta is not None:
+            _check_array(delta, "delta", self.dtype, (X.shape[0], self.units[1]))
+        loss, gradient, first = self._step(X, y, sample_weight, alpha, label_smoothing)
+        if delta is not None:
+            delta[...] = first
         flat = np.concatenate([g.ravel() for g in (*gradient[0], *gradient[1])])
         return loss, flat.astype(self.dtype)
 
@@ -230,13 +255,16 @@ class Net:
         *,
         order: NDArray[np.int64] | None = None,
         raw: bool = False,
+        hidden: bool = False,
         dtype: str | None = None,
         poll: Callable[[], bool] | None = None,
     ) -> Array:
         """Return the predictions [n × n_out] for the rows named by order, or all.
 
-        With ``raw``, they are z before the link.
+        With ``raw``, they are z before the link; with ``hidden``, the input of the last layer.
         """
+        if hidden and len(self.units) < 3:
+            raise ValueError("the net has no hidden layers")
         _check_x(X, self.units[0], self.sparse)
         out_dtype = _check_real(self.dtype if dtype is None else dtype)
         if poll is not None and poll():
@@ -244,8 +272,10 @@ class Net:
         if order is not None:
             X = X[order]
         if X.shape[0] == 0:
-            return np.empty((0, self.units[-1]), dtype=out_dtype)
-        _, _, z = forward(X.astype(np.float64), self.weights, self.biases, self.activations)
+            return np.empty((0, self.units[-2 if hidden else -1]), dtype=out_dtype)
+        inputs, _, z = forward(X.astype(np.float64), self.weights, self.biases, self.activations)
+        if hidden:
+            return np.asarray(inputs[-1], dtype=out_dtype)
         return (z if raw else LOSSES[self.loss].link(z)).astype(out_dtype)
 
     def row_losses(
@@ -284,8 +314,8 @@ class Net:
         alpha: float,
         smoothing: float,
         masks: list[Any] | None = None,
-    ) -> tuple[float, tuple[list[Array], list[Array]]]:
-        """Forward, loss, delta, backward for one batch; returns loss and gradient."""
+    ) -> tuple[float, tuple[list[Array], list[Array]], Array]:
+        """Forward, loss, delta, backward for one batch; returns loss, gradient, first delta."""
         X = X.astype(np.float64)
         y = self._targets(y)
         if smoothing > 0:
@@ -296,8 +326,8 @@ class Net:
         o = LOSSES[self.loss].link(z)
         loss = batch_loss(y, o, w, self.weights, alpha, self.loss, self.loss_parameters)
         delta = LOSSES[self.loss].slope(y, o, self.loss_parameters) * w[:, None]
-        gradient = backward(delta, inputs, slopes, self.weights, alpha, w.sum())
-        return float(loss), gradient
+        *gradient, first = backward(delta, inputs, slopes, self.weights, alpha, w.sum())
+        return float(loss), (gradient[0], gradient[1]), first
 
     def _masks(self, seed: int, rows: int) -> list[Any]:
         """Return what each hidden layer's outputs are multiplied by in the next step."""

@@ -35,8 +35,8 @@ def test_docstrings_have_the_registrys_precisions(estimator: type) -> None:
 
 @pytest.mark.parametrize("estimator", [BackpropClassifier, BackpropRegressor])
 def test_docstrings_have_the_solvers(estimator: type) -> None:
-    # nesterov is sgd with nesterovs_momentum; gradient serves lbfgs.
-    solvers = (set(NAMES["solvers"]) - {"nesterov", "gradient"}) | {"lbfgs"}
+    # nesterov is sgd with nesterovs_momentum, plain_sgd without momentum; gradient serves lbfgs.
+    solvers = (set(NAMES["solvers"]) - {"nesterov", "plain_sgd", "gradient"}) | {"lbfgs"}
     assert documented_options(estimator, "solver") == solvers
 
 

@@ -42,7 +42,7 @@ LAYERS = [
         "retire",
         "widen",
     },
-    {"forward", "backward"},
+    {"forward", "backward", "gradient"},
     {"train", "predict", "rows", "check"},
 ]
 LAYER = {stem: number for number, layer in enumerate(LAYERS) for stem in layer}

@@ -111,8 +111,7 @@ static ALWAYS_INLINE void update_column_panel(const int nv, const fbp_strip *s, 
         gradient[j] = 0;
     const parameter_row row = {(real *)s->w + i, s->mw[0] ? (real *)s->mw[0] + i : NULL,
                                s->mw[1] ? (real *)s->mw[1] + i : NULL};
-    update_row(nv, gradient, row, vf_set1((real)u->alpha), vf_set1((real)u->scale), squares, c,
-               step);
+    update_row(nv, gradient, row, weight_factors(u), squares, c, step);
 }
 
 /* The intercept: its gradient Σ delta, rows in increasing order. */
@@ -129,7 +128,7 @@ static ALWAYS_INLINE void update_column_intercept(const fbp_strip *s, const fbp_
         return;
     }
     const parameter_row row = {s->b, s->mb[0], s->mb[1]};
-    update_row(1, gradient, row, vf_set1(0), vf_set1((real)u->scale), squares, c, step);
+    update_row(1, gradient, row, intercept_factors(u), squares, c, step);
 }
 
 /* Partial sums of w², before the update, by 32 rows. */

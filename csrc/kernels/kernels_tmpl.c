@@ -18,6 +18,7 @@
 
 #include "update_tmpl.c"
 
+#include "norm_tmpl.c"
 #include "column_tmpl.c"
 #include "layout_tmpl.c"
 #include "compact_tmpl.c"
@@ -204,6 +205,7 @@ static const fbp_kernels KERNEL(table) = {
 #define FBP_SOLVER(NAME, name, n_moments) KERNEL(update_column_##name),
 #include "registry.def"
         },
+    .gradient_squares = KERNEL(gradient_squares),
     .forward_sparse =
         {
 #define FBP_ACTIVATION(NAME, name, how) KERNEL(forward_sparse_##name),

@@ -167,8 +167,7 @@ static ALWAYS_INLINE void update_sparse_column_strip(const fbp_strip *s, const f
     for (int64_t i = i0; u->last && i < i1; i += VF_LANES) {
         const parameter_row row = {(real *)s->w + i, s->mw[0] ? (real *)s->mw[0] + i : NULL,
                                    s->mw[1] ? (real *)s->mw[1] + i : NULL};
-        update_row(1, sums + (i - i0), row, vf_set1((real)u->alpha), vf_set1((real)u->scale),
-                   squares, c, step);
+        update_row(1, sums + (i - i0), row, weight_factors(u), squares, c, step);
     }
 }
 

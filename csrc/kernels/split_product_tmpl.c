@@ -118,7 +118,7 @@ static ALWAYS_INLINE void update_split(const int nv, const fbp_split_strip *t, c
         memset(sums, 0, sizeof sums); /* rows beyond the strip's are added to, too */
         memcpy(sums, (real *)s->gw + first, sizeof(real) * (size_t)size);
     }
-    strip_sums(nv, t, u->first, sums);
+    if (s->rows > 0) strip_sums(nv, t, u->first, sums);
     if (!u->last) {
         memcpy((real *)s->gw + first, sums, sizeof(real) * (size_t)size);
     } else {

@@ -84,18 +84,37 @@ static ALWAYS_INLINE void strip_product(const int nv, const fbp_strip *s, const 
     }
 }
 
+/* What a row's gradient and weights meet before the solver: the penalty α·w, 1 / Σ weights, and
+ * decoupled decay, which takes w·(1 − ηλ) whatever the gradient (Loshchilov and Hutter, 2019,
+ * algorithms 1 and 2). */
+typedef struct {
+    vf alpha, scale, keep;
+} row_factors;
+
+static inline row_factors weight_factors(const fbp_update *u)
+{
+    return (row_factors){vf_set1((real)u->alpha), vf_set1((real)u->scale),
+                         vf_set1((real)(1 - u->decay))};
+}
+
+/* Intercepts go free of penalty and decay. */
+static inline row_factors intercept_factors(const fbp_update *u)
+{
+    return (row_factors){vf_set1(0), vf_set1((real)u->scale), vf_set1(1)};
+}
+
 /* n_vectors of one row through the solver; squares += w² where given. */
 static ALWAYS_INLINE void update_row(const int nv, const real *gradient, parameter_row row,
-                                     vf alpha, vf scale, real *squares, const solver_constants *c,
+                                     row_factors f, real *squares, const solver_constants *c,
                                      solver_op *step)
 {
     UNROLL
     for (int v = 0; v < nv; v++) {
         const int64_t at = v * VF_LANES;
         const vf w = vf_load(row.w + at);
-        const vf g = vf_mul(vf_fma(alpha, w, vf_load(gradient + at)), scale);
+        const vf g = vf_mul(vf_fma(f.alpha, w, vf_load(gradient + at)), f.scale);
         vf_store(squares + at, vf_fma(w, w, vf_load(squares + at)));
-        vf_store(row.w + at, step(w, g, row.state0 + at, row.state1 + at, c));
+        vf_store(row.w + at, step(vf_mul(w, f.keep), g, row.state0 + at, row.state1 + at, c));
     }
 }
 
@@ -137,7 +156,7 @@ static ALWAYS_INLINE void update_intercepts(const int nv, const fbp_strip *s, co
     parameter_row row = {(real *)s->b + at, unused, unused};
     if (s->mb[0]) row.state0 = (real *)s->mb[0] + at;
     if (s->mb[1]) row.state1 = (real *)s->mb[1] + at;
-    update_row(nv, gradient, row, vf_set1(0), vf_set1((real)u->scale), unused, c, step);
+    update_row(nv, gradient, row, intercept_factors(u), unused, c, step);
 }
 
 /* The strip's gradient through the solver, into W and Wᵀ. */
@@ -145,7 +164,7 @@ static ALWAYS_INLINE void solve_strip(const int nv, const fbp_strip *s, const fb
                                       const real *gradient, const solver_constants *c,
                                       solver_op *step)
 {
-    const vf alpha = vf_set1((real)u->alpha), scale = vf_set1((real)u->scale);
+    const row_factors f = weight_factors(u);
     const int64_t width = nv * VF_LANES, base = s->panel * NR * s->fan_in;
     const int64_t columns = fbp_min(NR, s->fan_out - s->panel * NR);
     real *w = (real *)s->w + base;
@@ -159,7 +178,7 @@ static ALWAYS_INLINE void solve_strip(const int nv, const fbp_strip *s, const fb
         for (int r = 0; r < mr; r++) {
             const int64_t at = (i + r) * width;
             const parameter_row row = {w + at, m0 ? m0 + at : NULL, m1 ? m1 + at : NULL};
-            update_row(nv, gradient + at - s->i0 * width, row, alpha, scale, squares, c, step);
+            update_row(nv, gradient + at - s->i0 * width, row, f, squares, c, step);
         }
         if (!s->wt) continue;
         const int64_t p = i / NR, ldt = fbp_panel_width(s->fan_in, p, VF_LANES, NR);

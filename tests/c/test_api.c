@@ -200,19 +200,23 @@ static void test_other_calls(void)
     CHECK(fbp_train(net, &data, NULL, 100, 50, &usual, &progress) == FBP_EINVAL,
           "train by gradient");
     CHECK(fbp_train(predictor, &data, NULL, 100, 1, &usual, &progress) == FBP_EINVAL, "no batches");
-    CHECK(fbp_loss_gradient(adam, &data, &usual, &loss, grad) == FBP_EINVAL, "gradient of adam");
-    CHECK(fbp_loss_gradient(smaller, &data, &usual, &loss, grad) == FBP_EINVAL, "too many rows");
-    CHECK(fbp_loss_gradient(net, &data, &usual, NULL, grad) == FBP_EINVAL, "no loss");
-    CHECK(fbp_loss_gradient(net, &data, &usual, &loss, NULL) == FBP_EINVAL, "no gradient");
+    CHECK(fbp_loss_gradient(adam, &data, &usual, &loss, grad, NULL) == FBP_EINVAL,
+          "gradient of adam");
+    CHECK(fbp_loss_gradient(smaller, &data, &usual, &loss, grad, NULL) == FBP_EINVAL,
+          "too many rows");
+    CHECK(fbp_loss_gradient(net, &data, &usual, NULL, grad, NULL) == FBP_EINVAL, "no loss");
+    CHECK(fbp_loss_gradient(net, &data, &usual, &loss, NULL, NULL) == FBP_EINVAL, "no gradient");
     fbp_step smoothed = usual;
     smoothed.label_smoothing = 0.1;
-    CHECK(fbp_loss_gradient(net, &data, &smoothed, &loss, grad) == FBP_EINVAL, "smoothed reals");
+    CHECK(fbp_loss_gradient(net, &data, &smoothed, &loss, grad, NULL) == FBP_EINVAL,
+          "smoothed reals");
     fbp_data weightless = data;
     weightless.weights = none;
-    CHECK(fbp_loss_gradient(net, &weightless, &usual, &loss, grad) == FBP_EINVAL, "no weight");
+    CHECK(fbp_loss_gradient(net, &weightless, &usual, &loss, grad, NULL) == FBP_EINVAL,
+          "no weight");
     for (int i = 0; i < 100; i++)
         none[i] = 1e-310; /* subnormal: zero inside the core */
-    CHECK(fbp_loss_gradient(net, &weightless, &usual, &loss, grad) == FBP_EINVAL,
+    CHECK(fbp_loss_gradient(net, &weightless, &usual, &loss, grad, NULL) == FBP_EINVAL,
           "subnormal weights");
     CHECK(loss == 7 && grad[0] == 0, "changed on failure");
 

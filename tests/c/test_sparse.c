@@ -333,7 +333,7 @@ static void update_both(const family *f, int real, int solver, int column, const
 static void test_update(const family *f, int real, int64_t n_cols, int64_t n, int solver,
                         int column)
 {
-    fbp_update update = {0.5, 1.0 / ROWS, 0.25, 0.5, 0.5, 0.75, 0.125, 1, 1};
+    fbp_update update = {0.5, 1.0 / ROWS, 0.25, 0.03, 0.5, 0.5, 0.75, 0.125, 1, 1};
     user_rows u = user_rows_new(real, 32, 0, n_cols);
     double *delta = matrix_random(real, ROWS * n, REALS);
     for (int chunks = 1; chunks <= 2; chunks++) {

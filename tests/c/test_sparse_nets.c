@@ -143,6 +143,8 @@ static void test_nets(int real)
                      .step = usual,
                      .dropout = {i == 0 || i % 4 == 2 ? 0.4 : 0}};
         memcpy(p.units, shapes[i % 4], sizeof p.units);
+        if (i % 3 == 1) p.step.max_grad_norm = 0.1;
+        if (i % 3 != 0) p.step.weight_decay = 0.2;
         test_net(p, 1 + 13 * i % 77);
         if (i == 0) test_refusals(p);
         if (i > 1) continue;

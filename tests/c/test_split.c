@@ -345,6 +345,7 @@ static void test_updates(const split_family *f)
                                 .update = {.alpha = 0.5,
                                            .scale = 0.25,
                                            .learning_rate = 0.25,
+                                           .decay = 0.0625,
                                            .momentum = 0.5,
                                            .beta_1 = 0.5,
                                            .beta_2 = 0.75,

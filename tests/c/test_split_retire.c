@@ -152,9 +152,9 @@ static void test_without_moments(void)
     fbp_net_destroy(net);
     p.solver = FBP_SOLVER_GRADIENT;
     net = net_of(&t, FBP_ISA_REF, 1, 3);
-    CHECK(fbp_loss_gradient(net, &data, &p.step, &loss, grad) == FBP_OK, "gradient");
+    CHECK(fbp_loss_gradient(net, &data, &p.step, &loss, grad, NULL) == FBP_OK, "gradient");
     CHECK(fbp_net_retire(net) == FBP_OK, "retire");
-    CHECK(fbp_loss_gradient(net, &data, &p.step, &loss, grad) == FBP_EINVAL, "retired");
+    CHECK(fbp_loss_gradient(net, &data, &p.step, &loss, grad, NULL) == FBP_EINVAL, "retired");
     CHECK(fbp_net_retire_moment(net, 0, 0) == FBP_EINVAL, "its gradient is no moment");
     fbp_net_destroy(net);
     CHECK(fbp_net_retire(NULL) == FBP_EINVAL, "no net");

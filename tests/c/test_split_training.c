@@ -121,7 +121,7 @@ static void test_gradient(const problem *p, int isa)
     float *gradient = allocate(sizeof(float) * (size_t)n);
     double *expected = new_doubles(n), loss = NAN;
     fbp_net *net = net_of(&t, isa, 2, p->n_rows);
-    CHECK(fbp_loss_gradient(net, &data, &p->step, &loss, gradient) == FBP_OK, "%s", label);
+    CHECK(fbp_loss_gradient(net, &data, &p->step, &loss, gradient, NULL) == FBP_OK, "%s", label);
     check_row_losses(p, net, &data);
     trainer_batch(&t, &s, NULL, p->n_rows);
     trainer_flatten(p, t.gw, t.gb, expected);
@@ -223,6 +223,11 @@ static void test_family(const split_family *f, int precision)
     test_training(&p, f->isa, 100);
     p.units[0] = p.units[1] = 48, p.n_rows = FBP_CHUNK_ROWS + 33; /* two chunks */
     test_training(&p, f->isa, p.n_rows);
+    p.step.max_grad_norm = 0.02, p.step.weight_decay = 0.5;
+    test_training(&p, f->isa, p.n_rows);
+    p.n_rows = 90, p.units[0] = 60, p.units[1] = 100, p.solver = FBP_SOLVER_ADAM;
+    test_training(&p, f->isa, 40);
+    p.units[0] = p.units[1] = 48, p.step = usual;
     p.n_rows = 70, p.solver = FBP_SOLVER_GRADIENT;
     test_gradient(&p, f->isa);
     p.n_layers = 3, p.units[0] = 70, p.units[1] = 400, p.units[2] = 300, p.units[3] = 3;

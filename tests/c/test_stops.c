@@ -61,7 +61,8 @@ static void test_stop_of_others(void)
     polls = 2;
     fbp_step step = usual;
     step.poll = stop_at, step.poll_context = &polls;
-    CHECK(fbp_loss_gradient(net, &data, &step, &loss, grad) == FBP_ESTOPPED, "gradient stops");
+    CHECK(fbp_loss_gradient(net, &data, &step, &loss, grad, NULL) == FBP_ESTOPPED,
+          "gradient stops");
     CHECK(loss == 7 && grad[0] == 0, "loss and gradient unchanged when stopped");
     fbp_net_destroy(net);
     free(out), free(grad);

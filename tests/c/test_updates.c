@@ -63,24 +63,29 @@ static exact exact_step(const problem *p, exact w, exact g, double *m0, double *
         v = momentum * (exact)*m0 - rate * g;
         *m0 = (double)v;
         return w + momentum * v - rate * g;
-    default:
+    case FBP_SOLVER_ADAM:
         v = (exact)u->beta_1 * (exact)*m0 + (1 - (exact)u->beta_1) * g;
         *m0 = (double)v;
         *m1 = (double)((exact)u->beta_2 * (exact)*m1 + (1 - (exact)u->beta_2) * g * g);
         return w - rate * v / (sqrtl((exact)*m1) + (exact)u->epsilon);
+    default: /* keeps no state */
+        return w - rate * g;
     }
 }
 
-/* One parameter with gradient sum `dot` of magnitude `size`: its new values and their tolerance. */
-static void oracle_one(const problem *p, exact dot, exact size, double alpha, int64_t at, double *w,
+/* One parameter with gradient sum `dot` of magnitude `size`: its new values and their tolerance. An
+ * intercept has neither penalty nor decay. */
+static void oracle_one(const problem *p, exact dot, exact size, int decays, int64_t at, double *w,
                        double *moments[2], double *w_tolerance, double *m_tolerance)
 {
     const exact u = (exact)unit_roundoff(p->real), old = (exact)*w;
+    const double alpha = decays ? p->update.alpha : 0;
     const exact g = (dot + (exact)alpha * old) * (exact)p->update.scale;
     const exact g_error = ((exact)(p->rows + 6) * u * size + 4 * u * fabsl((exact)alpha * old)) *
                               (exact)p->update.scale +
                           2 * u * fabsl(g);
-    *w = (double)exact_step(p, old, g, &moments[0][at], &moments[1][at]);
+    const exact kept = decays ? old * (1 - (exact)p->update.decay) : old;
+    *w = (double)exact_step(p, kept, g, &moments[0][at], &moments[1][at]);
     /* No solver here moves a parameter more than 4 per unit of gradient (ε = 0.1), nor a moment. */
     const exact error = p->kind == INTEGERS ? 0 : 4 * g_error + 8 * u * (fabsl(old) + 3);
     *w_tolerance = (double)error;
@@ -101,7 +106,7 @@ static void oracle(const problem *p, const double *a, const double *delta, state
                 dot += term, size += fabsl(term);
             }
             squares += (exact)s->w[at] * (exact)s->w[at];
-            oracle_one(p, dot, size, p->update.alpha, at, &s->w[at], s->mw, &tolerance->w[at],
+            oracle_one(p, dot, size, 1, at, &s->w[at], s->mw, &tolerance->w[at],
                        &tolerance->mw[0][at]);
         }
     for (int64_t j = 0; j < p->fan_out; j++) {
@@ -297,11 +302,13 @@ static void test_shape(int real, int only, int64_t rows, int64_t fan_in, int64_t
     const fbp_update reals = {.alpha = 0.5,
                               .scale = 1.0 / (double)rows,
                               .learning_rate = 0.25,
+                              .decay = 0.375,
                               .momentum = 0.5,
                               .beta_1 = 0.5,
                               .beta_2 = 0.75,
                               .epsilon = 0.125};
-    const fbp_update integers = {.alpha = 2, .scale = 1, .learning_rate = 1, .momentum = 1};
+    const fbp_update integers = {
+        .alpha = 2, .scale = 1, .learning_rate = 1, .decay = 3, .momentum = 1};
     for (int solver = 0; solver < FBP_N_SOLVERS; solver++)
         for (int kind = REALS; kind <= INTEGERS; kind++) {
             problem p = {

@@ -155,8 +155,47 @@ static inline void trainer_step_one(trainer *t, double *w, double g, double *m0,
         *w -= s->learning_rate * sqrt(1 - pow(s->beta_2, count)) / (1 - pow(s->beta_1, count)) *
               *m0 / (sqrt(*m1) + s->epsilon);
         break;
-    default:
+    case FBP_SOLVER_GRADIENT:
         break;
+    default: /* keeps no state */
+        *w -= s->learning_rate * g;
+    }
+}
+
+/* Shorten the gradient, of all parameters together, to a length. */
+static inline void trainer_clip(trainer *t, double most)
+{
+    const problem *p = t->p;
+    double sum = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        const double factor = sqrt(sum) > most ? most / sqrt(sum) : 1;
+        for (int l = 0; l < p->n_layers; l++) {
+            for (int64_t i = 0; i < p->units[l] * p->units[l + 1]; i++)
+                if (pass)
+                    t->gw[l][i] *= factor;
+                else
+                    sum += t->gw[l][i] * t->gw[l][i];
+            for (int64_t j = 0; j < p->units[l + 1]; j++)
+                if (pass)
+                    t->gb[l][j] *= factor;
+                else
+                    sum += t->gb[l][j] * t->gb[l][j];
+        }
+    }
+}
+
+/* Every parameter through the solver. */
+static inline void trainer_update(trainer *t)
+{
+    const problem *p = t->p;
+    const double keep = 1 - p->step.learning_rate * p->step.weight_decay;
+    for (int l = 0; l < p->n_layers; l++) {
+        for (int64_t i = 0; i < p->units[l] * p->units[l + 1]; i++) {
+            if (p->solver != FBP_SOLVER_GRADIENT) t->w[l][i] *= keep;
+            trainer_step_one(t, &t->w[l][i], t->gw[l][i], &t->mw[0][l][i], &t->mw[1][l][i]);
+        }
+        for (int64_t j = 0; j < p->units[l + 1]; j++)
+            trainer_step_one(t, &t->b[l][j], t->gb[l][j], &t->mb[0][l][j], &t->mb[1][l][j]);
     }
 }
 
@@ -183,13 +222,12 @@ static inline double trainer_batch(trainer *t, const samples *s, const int64_t *
         for (int64_t i = 0; i < p->units[l] * p->units[l + 1]; i++) {
             squares += t->w[l][i] * t->w[l][i];
             t->gw[l][i] = (t->gw[l][i] + p->step.alpha * t->w[l][i]) / sum;
-            trainer_step_one(t, &t->w[l][i], t->gw[l][i], &t->mw[0][l][i], &t->mw[1][l][i]);
         }
-        for (int64_t j = 0; j < p->units[l + 1]; j++) {
+        for (int64_t j = 0; j < p->units[l + 1]; j++)
             t->gb[l][j] /= sum;
-            trainer_step_one(t, &t->b[l][j], t->gb[l][j], &t->mb[0][l][j], &t->mb[1][l][j]);
-        }
     }
+    if (p->step.max_grad_norm > 0) trainer_clip(t, p->step.max_grad_norm);
+    trainer_update(t);
     return (loss + p->step.alpha / 2 * squares) / sum;
 }
 
@@ -213,6 +251,7 @@ static inline fbp_net *net_of(const trainer *t, int isa, int n_threads, int64_t 
                            .n_threads = n_threads,
                            .fixed_threads = 1,
                            .max_rows = max_rows,
+                           .clips = p->step.max_grad_norm > 0,
                            .max_row_nonzeros = t->nonzeros,
                            .max_batch_nonzeros = t->nonzeros * max_rows,
                            .loss_parameters = parameters,
@@ -295,7 +334,7 @@ static inline void check_row_losses(const problem *p, fbp_net *net, const fbp_da
     unweighted.weights = NULL, step.alpha = step.label_smoothing = 0;
     for (int64_t i = 0; i < n_order; i++)
         order[i] = (7 * i + 3) % n;
-    CHECK(fbp_loss_gradient(net, &unweighted, &step, &loss, unused) == FBP_OK, "gradient");
+    CHECK(fbp_loss_gradient(net, &unweighted, &step, &loss, unused, NULL) == FBP_OK, "gradient");
     CHECK(fbp_predict_loss(net, data, NULL, n, NULL, NULL, rows) == FBP_OK, "losses of all rows");
     CHECK(fbp_predict_loss(net, data, order, n_order, NULL, NULL, ordered) == FBP_OK,
           "losses in an order");
