@@ -40,7 +40,8 @@ class Optimizer:
     def from_parameters(cls, model: BaseBackprop) -> Optimizer:
         """Make a new one from an estimator's parameters."""
         if model.solver == "sgd":
-            solver = "nesterov" if model.nesterovs_momentum else "sgd"
+            with_momentum = "nesterov" if model.nesterovs_momentum else "sgd"
+            solver = with_momentum if model.momentum > 0 else "plain_sgd"
             schedule = model.learning_rate
         else:
             solver, schedule = model.solver, "constant"

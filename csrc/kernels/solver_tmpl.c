@@ -31,6 +31,14 @@ static ALWAYS_INLINE vf gradient_step(vf w, vf g, real *gradient, real *unused,
     return w;
 }
 
+/* w − η·g */
+static ALWAYS_INLINE vf plain_sgd_step(vf w, vf g, real *unused0, real *unused1,
+                                       const solver_constants *c)
+{
+    (void)unused0, (void)unused1;
+    return vf_sub(w, vf_mul(c->learning_rate, g));
+}
+
 /* v ← μ·v − η·g; w + v */
 static ALWAYS_INLINE vf sgd_step(vf w, vf g, real *velocity, real *unused,
                                  const solver_constants *c)
