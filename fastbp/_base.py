@@ -42,6 +42,7 @@ from ._data import (
 )
 from ._lbfgs import fit_lbfgs
 from ._optimizer import Optimizer
+from ._schedules import OVER_A_FIT
 from ._scoring import Given
 from ._stochastic import STOCHASTIC_ATTRIBUTES, fit_stochastic
 from ._threads import thread_limit
@@ -80,7 +81,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", *OVER_A_FIT})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -100,6 +101,9 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "max_grad_norm": [None, Interval(Real, 0, None, closed="neither")],
+        "warmup": [Interval(Real, 0, None, closed="left")],
         "max_time": [Interval(Real, 0, np.inf, closed="right"), None],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "matmul_precision": [StrOptions(set(_core.names()["precisions"]))],
@@ -136,6 +140,9 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     max_fun: int
     scoring: Any
     dropout: Any
+    weight_decay: float
+    max_grad_norm: float | None
+    warmup: float
     max_time: float | None
     dtype: str
     matmul_precision: str
@@ -355,6 +362,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         max_rows: int = 0,
         X_val: Any = None,
         dropout: list[float] | None = None,
+        clips: bool = False,
     ) -> _core.Net:
         """Make a network of the core for rows of X, to be used within one call only."""
         units = weights.units
@@ -374,6 +382,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             precision=self.matmul_precision,
             loss_parameters=self._loss_parameters(units[-1], weights.dtype) if max_rows else None,
             dropout=dropout,
+            clips=clips,
         )
         net.set_weights(*weights)
         return net

@@ -59,10 +59,18 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         Strength of the L2 penalty on the weights; it is divided by the batch's sample size.
     batch_size : int or 'auto', default='auto'
         Samples in a mini-batch. 'auto' is min(200, n_samples). Not used by 'lbfgs'.
-    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
-        The schedule of 'sgd': the same rate throughout; ``learning_rate_init / (t_ + 1) **
-        power_t`` after each epoch; or a fifth of it whenever there was no improvement for more than
-        ``n_iter_no_change`` epochs.
+    learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
+            default='constant'
+        The schedule. 'constant' is the same rate throughout; 'invscaling' ``learning_rate_init /
+        (t_ + 1) ** power_t`` after each epoch; 'adaptive' a fifth of it whenever there was no
+        improvement for more than ``n_iter_no_change`` epochs; these two are for 'sgd', and 'adam'
+        takes them for 'constant'. For both solvers, with a new rate in every step: 'cosine' falls
+        from ``learning_rate_init`` along half a cosine, to 0 after ``max_iter`` epochs; 'one_cycle'
+        rises from ``learning_rate_init / 25`` to ``learning_rate_init`` over the first 30 % of
+        their steps and falls to ``learning_rate_init / 250000``, each way along half a cosine
+        (Smith and Topin, 2019; the rate alone). A fit that stops early has seen a part of them:
+        ``n_iter_no_change=np.inf`` lets them come to their end. Every ``fit`` begins anew, a
+        warm start too; ``partial_fit`` raises. 'adam' multiplies its bias correction by them.
     learning_rate_init : float, default=0.001
         The step size of 'sgd' and 'adam'.
     power_t : float, default=0.5
@@ -119,6 +127,19 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         for all hidden layers, or one for each. Those kept are scaled up in turn; predictions use
         all. ``loss_curve_`` is the loss with outputs dropped, validation scores are without. Not
         for 'lbfgs'.
+    weight_decay : float, default=0.0
+        Decoupled weight decay (AdamW and SGDW: Loshchilov and Hutter, 2019): in every step, weights
+        are multiplied by 1 - rate * weight_decay beside the solver's move, which 'adam' does not
+        scale as it does the gradient of ``alpha``; set ``alpha=0`` for this decay alone. The rate
+        is the schedule's; intercepts do not decay. Not with 'lbfgs'.
+    max_grad_norm : float or None, default=None
+        The longest gradient that a step may use: a longer one, of all weights and intercepts
+        together, penalty included, is shortened to this Euclidean norm. None means any length. It
+        takes one more pass over the weights in every step. Not with 'lbfgs'.
+    warmup : float, default=0
+        Epochs in which the rate rises: in step t of the warmup's W steps it is t / W of what it
+        would be. With every ``learning_rate`` but 'one_cycle', which rises by itself; not with
+        'lbfgs', nor in ``partial_fit``.
     max_time : float or None, default=None
         The most seconds that a fit may train. It then ends after a whole update, with a warning,
         and as an interrupted one: epochs (with 'lbfgs' iterations) not done are not counted, and
@@ -308,6 +329,9 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         max_fun: int = 15000,
         scoring: Any = None,
         dropout: Any = 0.0,
+        weight_decay: float = 0.0,
+        max_grad_norm: float | None = None,
+        warmup: float = 0,
         max_time: float | None = None,
         dtype: str = "auto",
         matmul_precision: str = "highest",
@@ -340,6 +364,9 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         self.max_fun = max_fun
         self.scoring = scoring
         self.dropout = dropout
+        self.weight_decay = weight_decay
+        self.max_grad_norm = max_grad_norm
+        self.warmup = warmup
         self.max_time = max_time
         self.dtype = dtype
         self.matmul_precision = matmul_precision

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ._schedules import refuse_impossible_schedules
+
 if TYPE_CHECKING:
     from ._base import BaseBackprop
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 TAKEN_BY_LBFGS: dict[str, tuple[object, ...]] = {
     "scoring": (None,),
     "dropout": (0.0,),
+    "weight_decay": (0,),
+    "max_grad_norm": (None,),
+    "warmup": (0,),
     "warm_start": (False, True),
 }
 
@@ -43,6 +48,7 @@ def refuse_conflicts(model: BaseBackprop, dtype: str, incremental: bool, validat
                 "or set another solver."
             )
         refuse_with_lbfgs(model)
+    refuse_impossible_schedules(model, incremental)
     if model.scoring is not None and not validates and (incremental or not model.early_stopping):
         advice = "" if incremental else ", early_stopping=True, or give fit X_val and y_val"
         raise ValueError(

@@ -21,6 +21,7 @@ from ._data import NON_FINITE, Samples
 from ._dropout import check_dropout, draw_dropout_seed
 from ._optimizer import SMALLEST_ADAPTIVE_RATE, Optimizer
 from ._progress import Progress, open_progress
+from ._schedules import Schedule
 from ._scoring import name_of_scoring
 from ._time_limit import TimeLimit
 from ._validation import Validation, ValidationSource, set_aside
@@ -87,15 +88,15 @@ def fit_stochastic(
     n_rows = samples.n_rows if order is None else len(order)
     batch_rows = clip_batch_size(model.batch_size, n_rows)
 
-    X_val = None if source.own is None else source.own.X
     rates = check_dropout(model.dropout, model.hidden_layer_sizes, len(weights.units) - 2)
     net = model._make_net(
         weights,
         samples.X,
         solver=optimizer.solver,
         max_rows=batch_rows,
-        X_val=X_val,
+        X_val=None if source.own is None else source.own.X,
         dropout=rates,
+        clips=model.max_grad_norm is not None,
     )
     optimizer.restore(net, weights.dtype)
     seed = draw_dropout_seed(rates, random_state)
@@ -141,6 +142,7 @@ class Run:
         self.order = order
         self.n_rows = samples.n_rows if order is None else len(order)
         self.batch_rows = batch_rows
+        self.schedule = Schedule.of(model, self.n_rows, batch_rows)
         self.random_state = random_state
         self.dropout_seed = dropout_seed
         self.tasks = tasks
@@ -227,7 +229,10 @@ class Run:
         """Run an epoch; tell whether there was time for all of it."""
         order = self._next_order()
         step = self.optimizer.step_arguments(self.standing.learning_rate)
-        samples, net, alpha = self.samples, self.net, self.model.alpha
+        if self.schedule is not None:
+            factors = self.schedule.factors(self.standing.n_iter)
+            step["learning_rates"] = step["learning_rate"] * factors
+        samples, net, model = self.samples, self.net, self.model
         weight = samples.sample_weight
         try:
             net.train(
@@ -236,7 +241,9 @@ class Run:
                 order,
                 self.batch_rows,
                 sample_weight=weight,
-                alpha=alpha,
+                alpha=model.alpha,
+                weight_decay=model.weight_decay,
+                max_grad_norm=model.max_grad_norm or 0.0,
                 dropout_seed=self.dropout_seed,
                 poll=self.progress.poll(net, self.limit.poll),
                 **step,

@@ -14,7 +14,7 @@ from fastbp import _core
 
 ACTIVATIONS = _core.names()["activations"]
 LOSSES = _core.names()["losses"]
-SOLVERS = ("sgd", "nesterov", "adam")
+SOLVERS = ("sgd", "nesterov", "adam", "plain_sgd")
 LAYOUTS = ("dense", "strided", "every_other_row", "csr32", "csr64")
 
 

@@ -44,6 +44,9 @@ BAD_PARAMETERS: dict[str, list[Any]] = {
     "max_fun": [0],
     "scoring": ["best", 1, ["r2"], {"r2": "r2"}],
     "dropout": [-0.1, 1, 1.5, np.nan, True, "a", None, (0.5, 0.5), (1.0,), ("a",), (), [[0.5]]],
+    "weight_decay": [-1e-3, np.nan, None, "a"],
+    "max_grad_norm": [0, -1.0, np.nan, "a"],
+    "warmup": [-1, -0.5, np.nan, "auto", None],
     "max_time": [0, -1, np.nan, "1s"],
     "dtype": ["float16", np.float32, None],
     "matmul_precision": ["low", "HIGH", None, 3],
@@ -78,7 +81,8 @@ def test_parameters_are_those_of_scikit_learn(ours: type, theirs: type) -> None:
     mine = inspect.signature(ours).parameters
     other = inspect.signature(theirs).parameters
     assert [*mine][: len(other)] == [*other]
-    own = ["scoring", "dropout", "max_time", "dtype", "matmul_precision", "n_jobs"]
+    own = ["scoring", "dropout", "weight_decay", "max_grad_norm", "warmup", "max_time"]
+    own += ["dtype", "matmul_precision", "n_jobs"]
     of_task = {
         BackpropClassifier: ["class_weight", "label_smoothing"],
         BackpropRegressor: ["quantile", "huber_delta"],
