@@ -317,7 +317,7 @@ class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         """Return what the loss reads per output beside the targets, if anything."""
         return None
 
-    def _loss_options(self) -> dict[str, float]:
+    def _loss_options(self) -> dict[str, Any]:
         """Return what a step of the core is told about the loss."""
         return {}
 

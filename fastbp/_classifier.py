@@ -546,7 +546,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
             return np.zeros(len(outputs), dtype=np.int64)
         return (outputs[:, 0] > 0.5).astype(np.int64)
 
-    def _loss_options(self) -> dict[str, float]:
+    def _loss_options(self) -> dict[str, Any]:
         return {"label_smoothing": self.label_smoothing}
 
     def _make_scorer(self, validation: SomeSamples) -> Callable[[Array], float]:

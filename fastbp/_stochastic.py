@@ -247,7 +247,7 @@ class Run:
                 dropout_seed=self.dropout_seed,
                 poll=self.progress.poll(net, self.limit.poll),
                 **step,
-                **self.model._loss_options(),
+                **model._loss_options(),
             )
         finally:
             self.rows_trained += net.progress.n_rows
