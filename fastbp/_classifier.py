@@ -273,6 +273,14 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     >>> model.best_validation_score_ == max(model.validation_scores_)
     True
 
+    The rarer class counts as much as the other, and training takes a minute at most:
+
+    >>> model = BackpropClassifier(
+    ...     solver="lbfgs", class_weight="balanced", max_time=60, random_state=0
+    ... )
+    >>> model.fit(X_train, y_train == 2).interrupted_
+    False
+
     How certain a model is on average, without and with smoothed labels:
 
     >>> for s in (0.0, 0.3):

@@ -295,6 +295,12 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     >>> model.validation_loss_curve_[model.best_n_iter_ - 1] == -model.best_validation_score_
     True
 
+    Another fit goes on where that one ended, solver and all, for at most a minute:
+
+    >>> model = model.set_params(warm_start="optimizer", max_time=60)
+    >>> len(model.fit(X_train, y_train).loss_curve_) > model.n_iter_
+    True
+
     The median, and an interval that is to hold four targets in five:
 
     >>> model = BackpropRegressor("quantile", 5, quantile=[0.1, 0.5, 0.9], solver="lbfgs", alpha=1)

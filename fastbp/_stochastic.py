@@ -152,10 +152,6 @@ class Run:
         self.losses: list[float] = []  # of this call; what lies beyond standing.n_iter is void
         self.validation: Validation | None = None
         self.decides_by_score = False
-        self.scores: list[float] = []
-        self.validation_losses: list[float] = []
-        self.earlier_scores: list[float] = []
-        self.earlier_validation_losses: list[float] = []
 
         best_loss = getattr(model, "best_loss_", None)
         self.standing = Standing(
@@ -168,20 +164,17 @@ class Run:
     def watch(self, validation: Validation, weights: Weights) -> None:
         """Measure validation data each epoch; with early stopping, let the score decide."""
         model, self.validation = self.model, validation
+        if not model.early_stopping:
+            return
+        self.decides_by_score = True
         best, no_improvement = Best(-math.inf), 0
-        scores = getattr(model, "validation_scores_", None)
-        if scores is not None and model._scored_by == name_of_scoring(model.scoring):
-            self.earlier_scores = scores
-            self.earlier_validation_losses = model.validation_loss_curve_ or []
-            best_score = model.best_validation_score_
-            if best_score is not None and model.best_n_iter_ is not None:
-                # The last call ended with its best weights: they are where this one begins.
-                beginning = Weights(list(weights.coefs), list(weights.intercepts))
-                best = Best(best_score, model.best_n_iter_, beginning)
-                no_improvement = model._no_improvement_count
-        if model.early_stopping:
-            self.decides_by_score = True
-            self.standing = self.standing._replace(best=best, no_improvement=no_improvement)
+        best_score = getattr(model, "best_validation_score_", None)
+        if validation.goes_on and best_score is not None and model.best_n_iter_ is not None:
+            # The last call ended with its best weights: they are where this one begins.
+            beginning = Weights(list(weights.coefs), list(weights.intercepts))
+            best = Best(best_score, model.best_n_iter_, beginning)
+            no_improvement = model._no_improvement_count
+        self.standing = self.standing._replace(best=best, no_improvement=no_improvement)
 
     def train(self, max_iter: int, incremental: bool) -> Weights:
         """Run epochs until there is a reason to stop; set fitted attributes; return weights."""
@@ -297,7 +290,7 @@ class Run:
             weights = self._weights()
             diverged = not weights.are_finite()
             score = self._measure(self.validation, weights, diverged)
-            best, no_improvement = self._judge_score(score, weights)
+            best, no_improvement = self._judge_score(score, self.validation.n_scores, weights)
         rate = self.optimizer.rate_after_epoch(
             before.learning_rate, self.model.t_ + self.rows_trained
         )
@@ -312,12 +305,8 @@ class Run:
         """Take down score and loss of the validation samples; return the score."""
         n_rows = self.model.t_ + self.rows_trained
         standing = {"n_iter_": len(self.losses), "loss_": self.losses[-1], "t_": n_rows}
-        score, loss = (math.nan, math.nan)
-        if not diverged:
-            score, loss = validation.measure(weights, standing)
+        score = validation.note() if diverged else validation.measure(weights, standing)
         self.progress.score(score)
-        self.scores.append(score)
-        self.validation_losses.append(loss)
         return score
 
     def _judge_loss(self, loss: float) -> tuple[Best, int]:
@@ -325,11 +314,11 @@ class Run:
         no_improvement = no_improvement + 1 if loss > best.value - self.model.tol else 0
         return (Best(loss) if loss < best.value else best), no_improvement
 
-    def _judge_score(self, score: float, weights: Weights) -> tuple[Best, int]:
+    def _judge_score(self, score: float, place: int, weights: Weights) -> tuple[Best, int]:
         best, no_improvement = self.standing.best, self.standing.no_improvement
         no_improvement = no_improvement + 1 if score < best.value + self.model.tol else 0
         if score > best.value:
-            best = Best(score, len(self.earlier_scores) + self.standing.n_iter + 1, weights)
+            best = Best(score, place, weights)
         return best, no_improvement
 
     def _act_on_plateau(self, standing: Standing) -> Standing:
@@ -395,20 +384,14 @@ class Run:
         model._optimizer = self.optimizer.after(solver_state, standing.learning_rate)
 
     def _set_validation_attributes(self, model: BaseBackprop) -> None:
-        n_iter, best = self.standing.n_iter, self.standing.best
         model.validation_scores_ = model.validation_loss_curve_ = None
         model.best_validation_score_ = model.best_n_iter_ = None
         model._scored_by = name_of_scoring(model.scoring)
-        if self.validation is None:
-            return
-        losses = [*self.earlier_validation_losses, *self.validation_losses[:n_iter]]
-        model.validation_scores_ = [*self.earlier_scores, *self.scores[:n_iter]]
-        model.validation_loss_curve_ = losses
+        if self.validation is not None:
+            self.validation.set_attributes(model, self.standing.n_iter)
         if self.decides_by_score:
+            best = self.standing.best
             model.best_validation_score_, model.best_n_iter_ = best.value, best.n_iter
-        else:
-            finite = [score for score in model.validation_scores_ if math.isfinite(score)]
-            model.best_validation_score_ = max(finite, default=None)
 
     def _weights(self) -> Weights:
         return Weights(*self.net.get_weights())

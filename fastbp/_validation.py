@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from ._data import Samples, SomeSamples, refuse_zero_weights
-from ._scoring import Given, make_scorer
+from ._scoring import Given, make_scorer, name_of_scoring
 from ._weights import Weights
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def split_rows(
 
 
 class Validation:
-    """What is measured on the validation samples of one run, after each epoch."""
+    """Scores and losses of the validation samples of one run, after each epoch."""
 
     def __init__(self, model: BaseBackprop, net: Net, samples: SomeSamples, given: Given) -> None:
         self.net = net
@@ -98,10 +98,26 @@ class Validation:
         elif not self.scored_by_loss:
             self.scorer = make_scorer(model, given, samples)
 
-    def measure(self, weights: Weights | None, standing: dict[str, Any]) -> tuple[float, float]:
-        """Return score and loss; without given weights, those of the network count.
+        self.scores: list[float] = []  # of this call; what lies beyond its whole epochs is void
+        self.losses: list[float] = []
+        self.earlier_scores: list[float] = []
+        self.earlier_losses: list[float] = []
+        scores = getattr(model, "validation_scores_", None)
+        self.goes_on = scores is not None and model._scored_by == name_of_scoring(model.scoring)
+        if self.goes_on:
+            self.earlier_scores = model.validation_scores_ or []
+            self.earlier_losses = model.validation_loss_curve_ or []
 
-        ``standing`` are the fitted attributes that scorers are to see.
+    @property
+    def n_scores(self) -> int:
+        """Scores of this call and of those that it goes on from."""
+        return len(self.earlier_scores) + len(self.scores)
+
+    def measure(self, weights: Weights | None, standing: dict[str, Any]) -> float:
+        """Take down loss and score; return the score.
+
+        Without given weights, those of the network count. ``standing`` are the fitted attributes
+        that scorers are to see.
         """
         loss = self._loss()
         if self.scored_by_loss:
@@ -111,9 +127,22 @@ class Validation:
         else:
             samples = self.samples
             score = self.score_outputs(self.net.predict(samples.of.X, order=samples.rows))
-        return (score if math.isfinite(score) else math.nan), loss
+        return self.note(score, loss)
+
+    def note(self, score: float = math.nan, loss: float = math.nan) -> float:
+        """Take down, and return, a score; one that is not finite as NaN."""
+        self.scores.append(score if math.isfinite(score) else math.nan)
+        self.losses.append(loss)
+        return self.scores[-1]
 
     def _loss(self) -> float:
         samples = self.samples
         losses = self.net.row_losses(samples.of.X, samples.of.y, order=samples.rows)
         return float(losses.mean() if self.shares is None else losses @ self.shares)
+
+    def set_attributes(self, model: BaseBackprop, n_iter: int) -> None:
+        """Set the curves' attributes, after so many whole epochs of this call."""
+        model.validation_scores_ = [*self.earlier_scores, *self.scores[:n_iter]]
+        model.validation_loss_curve_ = [*self.earlier_losses, *self.losses[:n_iter]]
+        finite = [score for score in model.validation_scores_ if math.isfinite(score)]
+        model.best_validation_score_ = max(finite, default=None)
