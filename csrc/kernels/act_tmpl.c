@@ -35,6 +35,16 @@ static ALWAYS_INLINE vf relu_backward(vf delta, vf a)
     return vf_select(vf_eq(a, vf_set1(0)), vf_set1(0), delta);
 }
 
+static ALWAYS_INLINE vf leaky_relu_forward(vf z)
+{
+    return vf_max(vf_mul(vf_set1((real)0.01), z), z);
+}
+
+static ALWAYS_INLINE vf leaky_relu_backward(vf delta, vf a)
+{
+    return vf_select(vf_lt(vf_set1(0), a), delta, vf_mul(vf_set1((real)0.01), delta));
+}
+
 /* z · logistic(z) = relu(z) − |z| · q, q = logistic(−|z|), which is never rounded where it is near 1. */
 static ALWAYS_INLINE vf silu_forward(vf z)
 {
