@@ -45,6 +45,17 @@ static ALWAYS_INLINE vf leaky_relu_backward(vf delta, vf a)
     return vf_select(vf_lt(vf_set1(0), a), delta, vf_mul(vf_set1((real)0.01), delta));
 }
 
+static ALWAYS_INLINE vf elu_forward(vf z)
+{
+    return vf_select(vf_lt(vf_set1(0), z), z, vf_expm1(z));
+}
+
+static ALWAYS_INLINE vf elu_backward(vf delta, vf a)
+{
+    const vf zero = vf_set1(0), one = vf_set1(1);
+    return vf_mul(delta, vf_select(vf_lt(zero, a), one, vf_add(a, one)));
+}
+
 /* z · logistic(z) = relu(z) − |z| · q, q = logistic(−|z|), which is never rounded where it is near 1. */
 static ALWAYS_INLINE vf silu_forward(vf z)
 {
