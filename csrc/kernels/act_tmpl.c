@@ -56,6 +56,22 @@ static ALWAYS_INLINE vf elu_backward(vf delta, vf a)
     return vf_mul(delta, vf_select(vf_lt(zero, a), one, vf_add(a, one)));
 }
 
+/* Klambauer et al., arXiv:1706.02515: the slope above 0, and minus the limit below. */
+#define SELU_SCALE ((real)1.0507009873554804934193)
+#define SELU_LIMIT ((real)1.7580993408473768599402)
+
+static ALWAYS_INLINE vf selu_forward(vf z)
+{
+    const vf below = vf_mul(vf_set1(SELU_LIMIT), vf_expm1(z));
+    return vf_select(vf_lt(vf_set1(0), z), vf_mul(vf_set1(SELU_SCALE), z), below);
+}
+
+static ALWAYS_INLINE vf selu_backward(vf delta, vf a)
+{
+    const vf below = vf_add(a, vf_set1(SELU_LIMIT));
+    return vf_mul(delta, vf_select(vf_lt(vf_set1(0), a), vf_set1(SELU_SCALE), below));
+}
+
 /* z · logistic(z) = relu(z) − |z| · q, q = logistic(−|z|), which is never rounded where it is near 1. */
 static ALWAYS_INLINE vf silu_forward(vf z)
 {
