@@ -72,6 +72,23 @@ static ALWAYS_INLINE vf selu_backward(vf delta, vf a)
     return vf_mul(delta, vf_select(vf_lt(vf_set1(0), a), vf_set1(SELU_SCALE), below));
 }
 
+/* z · Φ(z) = relu(z) − |z| · Φ(−|z|) */
+static ALWAYS_INLINE vf gelu_forward(vf z)
+{
+    const vf m = limited_magnitude(z, NORMAL_MAX);
+    return vf_sub(vf_max(vf_set1(0), z), vf_mul(m, vf_normal_tail(m).tail));
+}
+
+/* Φ(−|z|) − |z| · density below 0; act'(z) + act'(−z) = 1. */
+static ALWAYS_INLINE vf gelu_slope(vf z)
+{
+    const vf m = limited_magnitude(z, NORMAL_MAX);
+    const vf scale = vf_set1((real)-0.39894228040143267794); /* 1 / √2π */
+    const normal at = vf_normal_tail(m);
+    const vf below = vf_fma(vf_mul(m, scale), at.density, at.tail);
+    return vf_select(vf_lt(vf_set1(0), z), vf_sub(vf_set1(1), below), below);
+}
+
 /* z · logistic(z) = relu(z) − |z| · q, q = logistic(−|z|), which is never rounded where it is near 1. */
 static ALWAYS_INLINE vf silu_forward(vf z)
 {
