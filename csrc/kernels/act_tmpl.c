@@ -104,3 +104,30 @@ static ALWAYS_INLINE vf silu_slope(vf z)
     const vf below = vf_fma(vf_mul(m, q), vf_sub(q, one), q);
     return vf_select(vf_lt(zero, z), vf_sub(one, below), below);
 }
+
+/* eᶻ; from MISH_MAX on, where mish(z) is z, that of MISH_MAX. */
+#define MISH_MAX ((real)(REAL_BITS * 5 / 8))
+
+static ALWAYS_INLINE vf mish_exp(vf z)
+{
+    const vf zero = vf_set1(0);
+    return vf_exp(vf_sub(zero, vf_max(vf_set1(-MISH_MAX), vf_sub(zero, z))));
+}
+
+/* z · tanh(softplus(z)) = z · n / (n + 2), n = eᶻ · (eᶻ + 2). Where eᶻ is 0, z is not infinite. */
+static ALWAYS_INLINE vf mish_forward(vf z)
+{
+    const vf two = vf_set1(2), e = mish_exp(z), n = vf_mul(e, vf_add(e, two));
+    return vf_mul(vf_max(vf_set1(-LOGISTIC_MAX), z), vf_div(n, vf_add(n, two)));
+}
+
+/* n / (n + 2) + 4 · z · eᶻ · (eᶻ + 1) / (n + 2)² */
+static ALWAYS_INLINE vf mish_slope(vf z)
+{
+    const vf one = vf_set1(1), two = vf_set1(2), four = vf_set1(4);
+    const vf e = mish_exp(z), n = vf_mul(e, vf_add(e, two)), q = vf_div(one, vf_add(n, two));
+    const vf minus_z = vf_max(vf_set1(-MISH_MAX), vf_sub(vf_set1(0), z));
+    const vf limited = vf_max(vf_set1(-LOGISTIC_MAX), vf_sub(vf_set1(0), minus_z));
+    const vf rise = vf_mul(vf_mul(four, limited), vf_mul(e, vf_add(e, one)));
+    return vf_mul(vf_fma(rise, q, n), q);
+}
