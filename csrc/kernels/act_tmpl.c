@@ -131,3 +131,11 @@ static ALWAYS_INLINE vf mish_slope(vf z)
     const vf rise = vf_mul(vf_mul(four, limited), vf_mul(e, vf_add(e, one)));
     return vf_mul(vf_fma(rise, q, n), q);
 }
+
+static ALWAYS_INLINE vf softplus_forward(vf z) { return vf_softplus(z); }
+
+static ALWAYS_INLINE vf softplus_backward(vf delta, vf a)
+{
+    const vf zero = vf_set1(0);
+    return vf_mul(delta, vf_sub(zero, vf_expm1(vf_sub(zero, a))));
+}
