@@ -14,6 +14,12 @@ from fastbp import _core
 
 ACTIVATIONS = _core.names()["activations"]
 LOSSES = _core.names()["losses"]
+#: Each activation with two losses, each loss with several activations: neither knows of the other.
+PAIRS = tuple(
+    (activation, LOSSES[(i + turn) % len(LOSSES)])
+    for i, activation in enumerate(ACTIVATIONS)
+    for turn in (0, 3)
+)
 SOLVERS = ("sgd", "nesterov", "adam", "plain_sgd")
 LAYOUTS = ("dense", "strided", "every_other_row", "csr32", "csr64")
 

@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from problems import ACTIVATIONS, LAYOUTS, LOSSES, SOLVERS, flat, make_problem
+from problems import ACTIVATIONS, LAYOUTS, LOSSES, PAIRS, SOLVERS, flat, make_problem
 
 from fastbp import _core
 from fastbp import _reference_net as twin
@@ -35,8 +35,7 @@ def assert_close(actual, expected, dtype, scale=1.0):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("raw", [False, True])
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("activation", "loss"), PAIRS)
 @pytest.mark.parametrize("units", SHAPES, ids=str)
 def test_predict(units, activation, loss, raw, dtype):
     p = make_problem(outputs_for(loss, units), activation, loss, n=37, dtype=dtype)
@@ -74,8 +73,7 @@ def test_predict_reads_every_layout_and_writes_either_type(layout, dtype, x_dtyp
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("alpha", [0.0, 0.3])
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("activation", "loss"), PAIRS)
 @pytest.mark.parametrize("units", SHAPES, ids=str)
 def test_loss_gradient(units, activation, loss, alpha, weighted):
     p = make_problem(outputs_for(loss, units), activation, loss, n=61, weighted=weighted)
@@ -90,8 +88,7 @@ def test_loss_gradient(units, activation, loss, alpha, weighted):
     assert_close(actual, expected, "float64")
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("activation", "loss"), PAIRS)
 def test_loss_gradient_in_float32(activation, loss):
     p = make_problem((31, 33, 18, 2), activation, loss, n=100, dtype="float32", weighted=True)
     options = {"sample_weight": p.sample_weight, "alpha": 0.3}
@@ -153,8 +150,7 @@ def compare_training(p, solver, batch_rows, *, order=None, epochs=3, n_threads=1
         assert_close(flat(moment), flat(slow_moment), p.dtype, 10 * tolerance)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("activation", "loss"), PAIRS)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_train(solver, activation, loss):
     p = make_problem((17, 33, 9, 2), activation, loss, n=75, weighted=True)
@@ -199,8 +195,7 @@ def test_train_in_float32(loss, solver):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("activation", "loss"), PAIRS)
 def test_families_with_bits_of_their_own(activation, loss, dtype):
     """What is not the bits of ref is still the twin's numbers, to rounding."""
     p = make_problem((17, 33, 9, 2), activation, loss, n=75, weighted=True, dtype=dtype)

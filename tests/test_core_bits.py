@@ -6,7 +6,7 @@ Fused families (multiply and add in one rounding) give the bits of ref; any othe
 
 import numpy as np
 import pytest
-from problems import ACTIVATIONS, LOSSES, SOLVERS, flat, make_problem
+from problems import PAIRS, SOLVERS, flat, make_problem
 
 from fastbp import _core
 
@@ -61,8 +61,7 @@ def test_train_in_chunks_does_not_depend_on_threads(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("activation", "loss"), PAIRS)
 def test_train_does_not_depend_on_the_family(activation, loss, dtype):
     for units in [(23, 50, 33, 5), (11, 17, 2)]:
         p = make_problem(units, activation, loss, n=67, dtype=dtype, weighted=True)
@@ -88,8 +87,7 @@ def test_gradient_depends_on_neither_threads_nor_family(units, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(("activation", "loss"), PAIRS)
 def test_predict_depends_on_neither_threads_nor_family_nor_layout(loss, activation, dtype):
     layouts = ("csr32", "csr64")
     problems = [

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from problems import ACTIVATIONS, LOSSES, SOLVERS, flat, make_problem, messy_csr
+from problems import PAIRS, SOLVERS, flat, make_problem, messy_csr
 
 from fastbp import BackpropClassifier, BackpropRegressor, _core
 from fastbp import _reference_net as twin
@@ -120,8 +120,7 @@ def test_bits_of_every_family_and_number_of_threads(units, solver, dtype):
             assert results(p, X, solver, 64, **options) == expected, (isa, n_threads)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("activation", "loss"), PAIRS)
 def test_bits_of_every_activation_and_loss(activation, loss):
     X = as_csr(draw_dense(60, 40, "random", np.random.default_rng(4)), "tidy")
     for units in [(19, 2), (2,)]:

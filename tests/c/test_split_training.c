@@ -212,6 +212,8 @@ static void test_family(const split_family *f, int precision)
                  .n_rows = 131,
                  .step = usual};
     test_training(&p, f->isa, 57);
+    p.activation = FBP_ACT_GELU; /* its slopes are stored */
+    test_training(&p, f->isa, 57);
     p.activation = FBP_ACT_TANH, p.solver = FBP_SOLVER_NESTEROV, p.loss = FBP_LOSS_POISSON;
     p.dropout[0] = 0.2, p.dropout[1] = 0.5;
     test_training(&p, f->isa, 131);
@@ -234,6 +236,7 @@ static void test_family(const split_family *f, int precision)
     p.n_rows = 40, p.solver = FBP_SOLVER_ADAM;
     test_shared_products(&p, f->isa, 24);
     p.dropout[0] = p.dropout[1] = 0;
+    p.activation = FBP_ACT_MISH;
     test_shared_products(&p, f->isa, 24);
     for (int real = FBP_F32; real <= FBP_F64; real++)
         test_unsplit(f->isa, precision, real);
