@@ -264,6 +264,12 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     >>> model.predict_proba(X_test[:2]).shape
     (2, 3)
 
+    An activation of its own for each hidden layer:
+
+    >>> model = BackpropClassifier((32, 16), ["gelu", "tanh"], learning_rate_init=0.01, random_state=0)
+    >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.9
+    True
+
     Own validation data, scored by log loss, decide when to stop:
 
     >>> model = BackpropClassifier(
