@@ -30,12 +30,16 @@
 #include "sparse_tmpl.c"
 
 /* A row of n values: as if its full panels' widths were rows of one panel, then the rest. */
-#define FBP_ACTIVATION(NAME, name, how)                               \
-    static void KERNEL(activate_##name)(int64_t n, void *z)           \
-    {                                                                 \
-        real *rest = (real *)z + n / NR * NR;                         \
-        name##_forward_pass(n / NR, NV, z);                           \
-        name##_forward_pass(1, fbp_ceil_div(n % NR, VF_LANES), rest); \
+static NOINLINE void activate_row(int64_t n, real *z, forward_pass *pass)
+{
+    pass(n / NR, NV, z);
+    pass(1, fbp_ceil_div(n % NR, VF_LANES), z + n / NR * NR);
+}
+
+#define FBP_ACTIVATION(NAME, name, how)                     \
+    static void KERNEL(activate_##name)(int64_t n, void *z) \
+    {                                                       \
+        activate_row(n, z, name##_forward_pass);            \
     }
 #include "registry.def"
 
