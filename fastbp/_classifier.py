@@ -266,8 +266,8 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
 
     An activation of its own for each hidden layer:
 
-    >>> model = BackpropClassifier((32, 16), ["gelu", "tanh"], learning_rate_init=0.01, random_state=0)
-    >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.9
+    >>> model = BackpropClassifier((32, 16), activation=["gelu", "tanh"], random_state=0)
+    >>> model.set_params(learning_rate_init=0.01).fit(X_train, y_train).score(X_test, y_test) > 0.9
     True
 
     Own validation data, scored by log loss, decide when to stop:
