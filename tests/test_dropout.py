@@ -208,7 +208,7 @@ def by_hand(model: Any, X: np.ndarray, y: np.ndarray, random_state: Any, calls: 
         seed = int(random_state.randint(0, 2**64, dtype=np.uint64))
         for _ in range(model.max_iter if calls == 1 else 1):
             net.train(X, y[:, None], None, 20, alpha=model.alpha, dropout_seed=seed)
-    return net.get_weights()
+    return net.get_weights(), net.progress.loss_sum / len(X)
 
 
 @pytest.mark.parametrize("calls", [1, 3])
@@ -225,12 +225,13 @@ def test_seeds_are_drawn_after_the_weights_and_steps_go_on(calls: int) -> None:
         dtype="float64",
         random_state=np.random.RandomState(5),
     )
-    expected = by_hand(model, X, y, np.random.RandomState(5), calls)
+    expected, loss = by_hand(model, X, y, np.random.RandomState(5), calls)
     if calls == 1:
         model.fit(X, y)
     for _ in range(calls if calls > 1 else 0):
         model.partial_fit(X, y)
     np.testing.assert_array_equal(flat((model.coefs_, model.intercepts_)), flat(expected))
+    assert model.loss_curve_[-1] == loss  # that of the network with units dropped
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)

@@ -94,7 +94,7 @@ FAULTS = {
     ),
     "slopes of dropped units kept": Fault(
         "kernels/dropout_tmpl.c",
-        "drop_vector(dropped, scale, (real *)slopes + at);",
+        "drop_vector(dropped, scale, (real *)slopes + at + column);",
         "(void)slopes;",
         "test_dropout",
     ),
