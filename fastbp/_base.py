@@ -40,6 +40,8 @@ from ._data import (
     sizes_for_validation,
     sparse_sizes,
 )
+from ._features import HiddenFeaturesMixin
+from ._gradients import GradientMixin
 from ._lbfgs import fit_lbfgs
 from ._optimizer import Optimizer
 from ._schedules import OVER_A_FIT
@@ -72,7 +74,9 @@ PRIVATE_FITTED_ATTRIBUTES = frozenset(
 )
 
 
-class BaseBackprop(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
+class BaseBackprop(
+    CallbackSupportMixin, HiddenFeaturesMixin, GradientMixin, BaseEstimator, metaclass=ABCMeta
+):
     """Multilayer perceptron trained by backpropagation; base of the two estimators."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

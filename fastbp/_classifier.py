@@ -301,6 +301,16 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     >>> model = make_pipeline(StandardScaler(), network).fit(X_train, y_train)
     >>> model.score(X_test, y_test) > 0.9
     True
+
+    A rate that rises and falls over the fit, gradients of a bounded length, weights that decay:
+
+    >>> model = BackpropClassifier(
+    ...     learning_rate="one_cycle", learning_rate_init=0.01, max_iter=20, max_grad_norm=1.0,
+    ...     weight_decay=0.1, alpha=0, random_state=0
+    ... )
+    >>> model = model.set_params(n_iter_no_change=float("inf")).fit(X_train, y_train)
+    >>> model.loss_curve_[-1] < model.loss_curve_[0]
+    True
     """
 
     __module__ = "fastbp"
