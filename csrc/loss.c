@@ -30,10 +30,8 @@ int fbp_loss_parameters_are_valid(const fbp_spec *spec)
 int fbp_smoothing_is_valid(const fbp_net *net, double smoothing)
 {
     if (smoothing == 0) return 1;
-    const double one =
-        net->real == FBP_F32 ? 1 - FLT_EPSILON / 4 : 1; /* what a float takes for 1 */
-    return fbp_loss_parameter(net->loss) == FBP_PARAMETER_SMOOTHING && smoothing > 0 &&
-           smoothing < one;
+    const double rounded = net->real == FBP_F32 ? (double)(float)smoothing : smoothing;
+    return fbp_loss_parameter(net->loss) == FBP_PARAMETER_SMOOTHING && smoothing > 0 && rounded < 1;
 }
 
 void fbp_loss_carve(fbp_net *net, const fbp_spec *spec, fbp_arena *arena)

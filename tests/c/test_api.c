@@ -267,6 +267,31 @@ static void test_other_calls(void)
     trainer_free(&t);
 }
 
+/* A float takes some label smoothing below one for one. */
+static void test_smoothing(int real)
+{
+    problem p = usual_problem(FBP_LOSS_LOG_LOSS, FBP_SOLVER_GRADIENT);
+    p.real = real;
+    trainer t = trainer_new(&p);
+    samples s = samples_new(&p);
+    const fbp_data data = data_of(&p, &s);
+    fbp_net *net = net_of(&t, FBP_ISA_REF, 1, p.n_rows);
+    void *grad = allocate((size_t)n_parameters(&p) * real_bytes(real));
+    fbp_step step = usual;
+    double loss = 7;
+    step.label_smoothing = 1 - 1e-9;
+    CHECK(fbp_loss_gradient(net, &data, &step, &loss, grad) ==
+                  (real == FBP_F32 ? FBP_EINVAL : FBP_OK) &&
+              (loss == 7) == (real == FBP_F32),
+          "smoothing that %s rounds to one", real_name(real));
+    step.label_smoothing = 0.9999999;
+    CHECK(fbp_loss_gradient(net, &data, &step, &loss, grad) == FBP_OK, "smoothing");
+    fbp_net_destroy(net);
+    free(grad);
+    samples_free(&s);
+    trainer_free(&t);
+}
+
 /* Parameters and moments come out as they went in; ids out of range are refused. */
 static void test_state(void)
 {
@@ -340,6 +365,8 @@ int main(void)
     test_data(FBP_LOSS_SQUARED_ERROR);
     test_data(FBP_LOSS_LOG_LOSS);
     test_other_calls();
+    test_smoothing(FBP_F32);
+    test_smoothing(FBP_F64);
     test_state();
     test_names();
     return check_done("api");
