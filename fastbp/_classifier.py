@@ -223,7 +223,8 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     With scikit-learn 1.9 or newer there is ``set_callbacks``, of its experimental callback API.
     Callbacks are shown the X and y given to ``fit``, a task for every epoch or 'lbfgs' iteration,
     and if they wish the estimator as it would be if the training ended there. One that returns True
-    at the end of an epoch ends the training, without a warning. ``partial_fit`` calls none.
+    at the end of an epoch ends the training, without a warning; one that fails leaves the estimator
+    as it was. ``partial_fit`` calls none.
 
     **Differences from scikit-learn**
 

@@ -215,7 +215,11 @@ class Terminal(Live):
         )
 
     def __enter__(self) -> Self:
-        self.live.start(refresh=True)
+        try:
+            self.live.start(refresh=True)
+        except BaseException:  # an interrupt: sys.stdout must not stay diverted
+            self.live.stop()
+            raise
         return self
 
     def draw(self) -> None:

@@ -243,7 +243,8 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     With scikit-learn 1.9 or newer there is ``set_callbacks``, of its experimental callback API.
     Callbacks are shown the X and y given to ``fit``, a task for every epoch or 'lbfgs' iteration,
     and if they wish the estimator as it would be if the training ended there. One that returns True
-    at the end of an epoch ends the training, without a warning. ``partial_fit`` calls none.
+    at the end of an epoch ends the training, without a warning; one that fails leaves the estimator
+    as it was. ``partial_fit`` calls none.
 
     Squared error of several outputs is halved and averaged over them in ``loss_``, as in
     scikit-learn, while the training follows the gradient of their sum. The other losses are summed

@@ -147,6 +147,8 @@ def test_an_epoch_that_is_not_run_is_no_task(solver: str) -> None:
         {"solver": "adam"},
         {"solver": "sgd", "learning_rate": "adaptive"},
         {"solver": "adam", "early_stopping": True, "learning_rate_init": 0.05},
+        {"solver": "adam", "early_stopping": True, "scoring": "loss"},
+        {"solver": "sgd", "warm_start": True},
         {"solver": "lbfgs"},
         {"solver": "lbfgs", "dtype": "float32"},
     ],

@@ -512,7 +512,7 @@ warnings.simplefilter("ignore")
 rng = np.random.default_rng(0)
 X = rng.normal(size=(3000, 50))
 model = BackpropRegressor(
-    hidden_layer_sizes=(64,), verbose=True, tol=0, n_iter_no_change=np.inf, random_state=0
+    hidden_layer_sizes=(64,), verbose=True, tol=0, n_iter_no_change=np.inf, random_state=0, n_jobs=1
 )
 """
 
@@ -539,12 +539,12 @@ def wait_for(terminal: Pty, text: bytes) -> None:
 
 @pytest.mark.parametrize("width", [80, 40])
 def test_a_program_on_a_terminal(width: int) -> None:
-    program = "model.set_params(max_iter=300).fit(X, X[:, 0]); print('after')"
+    program = "model.set_params(max_iter=100).fit(X, X[:, 0]); print('after')"
     terminal, process = start(program, width)
     assert process.wait(300) == 0
     output = terminal.close()
     shown = screen(output, width)
-    assert shown[0].startswith("epoch 300 of 300  ━━")
+    assert shown[0].startswith("epoch 100 of 100  ━━")
     assert shown[-1] == "after"
     assert len(shown) == (3 if width == 80 else 4)
     assert all(len(line) <= width for line in shown)
