@@ -99,7 +99,7 @@ class Optimizer:
 
     def restore(self, net: Net, dtype: str) -> None:
         """Let a new net go on where the last one stopped."""
-        if self.moments:
+        if self.step_count > 0:
             moments = [tuple(moment.astype(dtype)) for moment in self.moments]
             state = {"solver": self.solver, "step_count": self.step_count, "moments": moments}
             net.set_solver_state(state, self.beta_1, self.beta_2)

@@ -119,7 +119,8 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     warm_start : bool or 'optimizer', default=False
         Whether ``fit`` goes on from the weights of the last ``fit``, with a new solver. With
         'optimizer' the solver goes on too, as in ``partial_fit``: with its moments, step count and
-        learning rate, and the parameters that it was made with. Not for 'lbfgs'.
+        learning rate, and the parameters that it was made with; schedules and warmup over a fit
+        begin anew. Not for 'lbfgs'.
     momentum : float, default=0.9
         Momentum of 'sgd', between 0 and 1.
     nesterovs_momentum : bool, default=True

@@ -157,6 +157,7 @@ def data_terms() -> list[Any]:
     smooth = BackpropClassifier(label_smoothing=0.3)
     return [
         pytest.param(smooth, three, log_loss_rows, id="smoothing"),
+        pytest.param(BackpropClassifier(dropout=0.5), three, log_loss_rows, id="dropout"),
         pytest.param(BackpropRegressor("quantile", quantile=0.2), X[:, 3], pinball, id="quantile"),
         pytest.param(BackpropRegressor("huber", huber_delta=0.1), X[:, 3], huber, id="huber"),
         pytest.param(BackpropClassifier(), y, log_loss_rows, id="binary"),

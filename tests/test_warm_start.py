@@ -91,3 +91,27 @@ def test_a_fit_after_lbfgs_begins_a_solver() -> None:
     model.set_params(solver="adam", warm_start="optimizer").fit(*draw())
     assert model._optimizer.step_count == 3
     assert model.loss_curve_[0] < 2 * loss
+
+
+@pytest.mark.parametrize("schedule", [{"learning_rate": "cosine"}, {"warmup": 1.5}])
+def test_each_fit_has_a_schedule_of_its_own(schedule: dict[str, Any]) -> None:
+    X, y = draw()
+    # Without momentum there is nothing to keep but the rate, which the schedule begins with.
+    params = {"solver": "sgd", "momentum": 0, "max_iter": 4, "batch_size": 16, "random_state": 0}
+    models = [
+        BackpropRegressor(warm_start=warm_start, **params, **schedule)
+        for warm_start in (True, "optimizer")
+    ]
+    for _ in range(2):
+        for model in models:
+            model.fit(X, y)
+        assert models[0].loss_curve_ == models[1].loss_curve_
+    assert models[1]._optimizer.step_count == 2 * models[0]._optimizer.step_count
+
+
+def test_a_solver_without_state_counts_its_steps() -> None:
+    X, y = draw()
+    model = BackpropRegressor(solver="sgd", momentum=0, batch_size=16, random_state=0)
+    for n_calls in (1, 2, 3):
+        model.partial_fit(X, y)
+        assert model._optimizer.step_count == 4 * n_calls  # which the masks of dropout follow
