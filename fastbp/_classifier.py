@@ -316,6 +316,8 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     """
 
     __module__ = "fastbp"
+    _doc_link_module = "fastbp"
+    _doc_link_template = "https://scikit-learn.org/stable/modules/generated/sklearn.neural_network.MLPClassifier.html"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseBackprop._parameter_constraints,

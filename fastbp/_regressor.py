@@ -336,6 +336,10 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     """
 
     __module__ = "fastbp"
+    _doc_link_module = "fastbp"
+    _doc_link_template = (
+        "https://scikit-learn.org/stable/modules/generated/sklearn.neural_network.MLPRegressor.html"
+    )
 
     #: Of loss='quantile': no axis for one level, one for a list; otherwise None.
     _levels: Array | None = None

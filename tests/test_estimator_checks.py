@@ -25,9 +25,11 @@ OLD = parse_version(sklearn.__version__) < parse_version("1.7")
 #: net is made for, it takes fewer where they are quicker; the bits are the same.
 PARAMETERS = [
     *({"dtype": dtype, "n_jobs": n_jobs} for dtype in ("float64", "float32") for n_jobs in (1, 2)),
-    {"dtype": "float64", "solver": "lbfgs", "alpha": 1},  # less makes scikit-learn's too sure, too
     {"dtype": "float64", "solver": "sgd"},
 ]
+if not OLD:  # whose data are such that L-BFGS ends elsewhere with weights than with repeated rows
+    # A smaller alpha makes scikit-learn's MLP, too, surer than the checks want.
+    PARAMETERS.append({"dtype": "float64", "solver": "lbfgs", "alpha": 1})
 ESTIMATORS = [
     estimator(**parameters)
     for estimator in (BackpropClassifier, BackpropRegressor)

@@ -98,7 +98,7 @@ def test_a_fit_of_many_weights_keeps_to_the_plan(params: dict[str, object], agai
 
 ROWS = 100_000
 DENSE = "X = rng.random(({rows}, 120), dtype=np.{dtype}){cut}"
-CSR = "X = sp.random({rows}, {columns}, 60 / {columns}, format='csr', rng=rng, dtype=np.{dtype})"
+CSR = "X = sp.random({rows}, {columns}, 60 / {columns}, 'csr', np.{dtype}, random_state=rng)"
 
 
 @pytest.mark.parametrize("early_stopping", [False, True], ids=["all", "early_stopping"])

@@ -284,8 +284,10 @@ def test_containers(shape: str) -> None:
 @pytest.mark.parametrize("validation", ["sparser", "fuller", "dense"])
 def test_sparse_x_of_many_columns(train: str, validation: str) -> None:
     rng = np.random.default_rng(0)
-    X = sp.random(80, 300, 0.03, format="csr", rng=rng)
-    X_val = sp.random(30, 300, 0.5 if validation == "fuller" else 0.01, format="csr", rng=rng)
+    X = sp.random(80, 300, 0.03, format="csr", random_state=rng)
+    X_val = sp.random(
+        30, 300, 0.5 if validation == "fuller" else 0.01, format="csr", random_state=rng
+    )
     y, y_val = rng.integers(3, size=80), rng.integers(3, size=30)
     params = {"max_iter": 3, "random_state": 0, "early_stopping": True}
     expected = BackpropClassifier(**params)
