@@ -7,11 +7,20 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pytest
+import sklearn
+from sklearn.utils.fixes import parse_version
 
 from fastbp import BackpropClassifier, BackpropRegressor
 
 ESTIMATORS = (BackpropClassifier, BackpropRegressor)
 SOLVERS = ("adam", "sgd", "lbfgs")
+
+
+def since_scikit_learn(version: str, why: str) -> pytest.MarkDecorator:
+    """Mark tests that an older scikit-learn cannot run; ``why`` tells what it lacks."""
+    is_older = parse_version(sklearn.__version__) < parse_version(version)
+    return pytest.mark.skipif(is_older, reason=f"scikit-learn before {version} {why}")
 
 
 def draw(n: int = 60, n_features: int = 4) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from models import draw
+from models import draw, since_scikit_learn
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from fastbp import BackpropClassifier, BackpropRegressor, _core
@@ -73,6 +73,7 @@ def test_bad_parameters_raise(estimator: type, name: str) -> None:
             assert name in str(error.value)
 
 
+@since_scikit_learn("1.9", "has other parameters")
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [(BackpropClassifier, MLPClassifier), (BackpropRegressor, MLPRegressor)],
