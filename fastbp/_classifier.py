@@ -245,6 +245,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     - Where the second of two classes has a probability that rounds to 1, the first has a small one
       of its own, not 0.
     - Attributes that the solver does not set are removed by a refit.
+    - Predictions use the activation of the last fit, also where the parameter was changed since.
 
     References
     ----------

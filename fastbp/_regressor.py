@@ -266,6 +266,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
       ``loss="poisson"`` raise ValueError. A batch whose weights are all zero is skipped.
     - The tags say that several outputs are supported.
     - Attributes that the solver does not set are removed by a refit.
+    - Predictions use the activation of the last fit, also where the parameter was changed since.
 
     References
     ----------
