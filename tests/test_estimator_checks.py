@@ -21,15 +21,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 OLD = parse_version(sklearn.__version__) < parse_version("1.7")
 
-#: Each type with a thread and with two, and every way to train. Whatever the number of threads a
+#: Each type with a thread and with two, and sgd. Whatever the number of threads a
 #: net is made for, it takes fewer where they are quicker; the bits are the same.
 PARAMETERS = [
     *({"dtype": dtype, "n_jobs": n_jobs} for dtype in ("float64", "float32") for n_jobs in (1, 2)),
     {"dtype": "float64", "solver": "sgd"},
 ]
-if not OLD:  # whose data are such that L-BFGS ends elsewhere with weights than with repeated rows
-    # A smaller alpha makes scikit-learn's MLP, too, surer than the checks want.
-    PARAMETERS.append({"dtype": "float64", "solver": "lbfgs", "alpha": 1})
 ESTIMATORS = [
     estimator(**parameters)
     for estimator in (BackpropClassifier, BackpropRegressor)
