@@ -280,12 +280,12 @@ static void test_smoothing(int real)
     fbp_step step = usual;
     double loss = 7;
     step.label_smoothing = 1 - 1e-9;
-    CHECK(fbp_loss_gradient(net, &data, &step, &loss, grad) ==
+    CHECK(fbp_loss_gradient(net, &data, &step, &loss, grad, NULL) ==
                   (real == FBP_F32 ? FBP_EINVAL : FBP_OK) &&
               (loss == 7) == (real == FBP_F32),
           "smoothing that %s rounds to one", real_name(real));
     step.label_smoothing = 0.9999999;
-    CHECK(fbp_loss_gradient(net, &data, &step, &loss, grad) == FBP_OK, "smoothing");
+    CHECK(fbp_loss_gradient(net, &data, &step, &loss, grad, NULL) == FBP_OK, "smoothing");
     fbp_net_destroy(net);
     free(grad);
     samples_free(&s);
