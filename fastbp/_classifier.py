@@ -69,8 +69,9 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         rises from ``learning_rate_init / 25`` to ``learning_rate_init`` over the first 30 % of
         their steps and falls to ``learning_rate_init / 250000``, each way along half a cosine
         (Smith and Topin, 2019; the rate alone). A fit that stops early has seen a part of them:
-        ``n_iter_no_change=np.inf`` lets them come to their end. Every ``fit`` begins anew, a
-        warm start too; ``partial_fit`` raises. 'adam' multiplies its bias correction by them.
+        ``n_iter_no_change=np.inf`` lets them come to their end, which is no cause for a
+        ConvergenceWarning. Every ``fit`` begins anew, a warm start too; ``partial_fit`` raises.
+        'adam' multiplies its bias correction by them.
     learning_rate_init : float, default=0.001
         The step size of 'sgd' and 'adam'.
     power_t : float, default=0.5

@@ -77,6 +77,11 @@ class Schedule(NamedTuple):
         n_steps = model.max_iter * epoch_steps
         return cls(model.learning_rate, epoch_steps, n_steps, float(model.warmup) * epoch_steps)
 
+    @property
+    def ends_a_fit(self) -> bool:
+        """Tell whether the last of ``max_iter`` epochs is where the training was meant to end."""
+        return self.name in OVER_A_FIT
+
     def factors(self, epoch: int) -> Factors:
         """Return the factor of each step of an epoch, counted from 0."""
         steps = np.arange(epoch * self.epoch_steps, (epoch + 1) * self.epoch_steps, dtype=float)

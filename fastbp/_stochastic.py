@@ -360,7 +360,7 @@ class Run:
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        elif not self.standing.stopped:
+        elif not self.standing.stopped and not (self.schedule and self.schedule.ends_a_fit):
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.standing.n_iter}) reached and "
                 "the optimization hasn't converged yet.",

@@ -64,7 +64,7 @@ def small(**params: Any) -> BackpropRegressor:
         ({"loss": "gamma"}, lambda y, o: mean_gamma_deviance(y, o) / 2),
         ({"loss": "poisson"}, lambda y, o: mean_poisson_deviance(y, o) / 2),
     ],
-    ids=str,
+    ids=["absolute_error", "quantile", "quantiles", "huber", "gamma", "poisson"],
 )
 def test_loss_is_the_metric(params: dict[str, Any], metric: Callable[..., float]) -> None:
     y = Y / 100

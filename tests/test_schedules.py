@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from models import ESTIMATORS, draw
 from problems import flat, make_problem
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from fastbp import BackpropClassifier, BackpropRegressor, _core
@@ -271,6 +273,24 @@ def test_a_schedule_ends_lower_than_a_constant_rate(
         )  # fmt: skip
         losses[name] = model.fit(X / 16, y).loss_
     assert losses[schedule] < 0.7 * losses["constant"]
+
+
+@pytest.mark.parametrize(
+    ("params", "warns"),
+    [
+        ({"learning_rate": "constant"}, True),
+        ({"learning_rate": "constant", "warmup": 1}, True),
+        ({"learning_rate": "cosine"}, False),
+        ({"learning_rate": "one_cycle"}, False),
+    ],
+)
+def test_the_end_of_a_schedule_is_no_failure(params: dict[str, Any], warns: bool) -> None:
+    X, y = draw(60)
+    model = BackpropClassifier(4, max_iter=3, n_iter_no_change=np.inf, random_state=0, **params)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y)
+    assert [w.category for w in caught] == [ConvergenceWarning] * warns
 
 
 def test_a_grid_over_schedules() -> None:
