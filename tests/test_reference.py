@@ -157,11 +157,13 @@ def test_solvers_on_a_gradient_known_beforehand():
 def test_trajectory_is_scikit_learns(task, activation, solver):
     loss = {"classes": "log_loss", "labels": "binary_log_loss", "numbers": "squared_error"}[task]
     units = (6, 8, 5, n_outputs(loss))
+    momentum = 0.0 if solver == "plain_sgd" else 0.9
     p = make_problem(units, activation, loss, n=70)
     model = (MLPRegressor if task == "numbers" else MLPClassifier)(
         hidden_layer_sizes=units[1:-1],
         activation=activation,
         solver="adam" if solver == "adam" else "sgd",
+        momentum=momentum,
         nesterovs_momentum=solver == "nesterov",
         alpha=0.3,
         batch_size=32,
@@ -184,7 +186,7 @@ def test_trajectory_is_scikit_learns(task, activation, solver):
     net.set_weights(coefs, intercepts)
     curve = []
     for _ in range(5):
-        done = net.train(p.X, p.y, None, 32, alpha=0.3, learning_rate=0.01, momentum=0.9)
+        done = net.train(p.X, p.y, None, 32, alpha=0.3, learning_rate=0.01, momentum=momentum)
         curve.append(done.loss_sum / 70)
     np.testing.assert_allclose(curve, model.loss_curve_, rtol=1e-12)
     weights = flat((model.coefs_, model.intercepts_))
