@@ -27,7 +27,7 @@ static const function functions[] = {
     {"tanh", 2, tanhl},
     {"logistic", 2, exact_logistic},
     {"expm1", 2, exact_expm1},
-    {"softplus", 3, exact_softplus},
+    {"softplus", 2, exact_softplus},
     {"normal_cdf", 8, exact_cdf},
 };
 enum { N_FUNCTIONS = sizeof functions / sizeof *functions };
