@@ -255,7 +255,7 @@ class BaseBackprop(
     def _snapshot(self) -> Self:
         """Return a shallow copy: what is assigned to it does not show here, and vice versa."""
         copy: Self = object.__new__(type(self))
-        copy.__dict__.update(vars(self))
+        copy.__dict__ = vars(self).copy()
         return copy
 
     def _learn(

@@ -520,7 +520,8 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         both = np.empty((len(outputs), 2), outputs.dtype)
         np.subtract(1, outputs[:, 0], out=both[:, 0])
         both[:, 1] = outputs[:, 0]
-        if 1 in outputs:  # then 1 - p has lost what exp(-z) tells
+        if (outputs.item() if len(outputs) == 1 else outputs.max()) == 1:
+            # Then 1 - p has lost what exp(-z) tells.
             rows = np.flatnonzero(outputs[:, 0] == 1)
             both[rows, 0] = np.exp(-self._outputs(self._check_X(X)[rows], raw=True)[:, 0])
         return both
