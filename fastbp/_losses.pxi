@@ -3,7 +3,7 @@
 
 
 def loss_parameter(loss):
-    """Return what a loss reads beside y: None, "smoothing" or, per output, "positive" or "level"."""
+    """Return what a loss reads beside y: None, "smoothing", or per output "positive" or "level"."""
     cdef int kind = fbp_loss_parameter(_lookup("losses", loss))
     return {FBP_PARAMETER_NONE: None, FBP_PARAMETER_SMOOTHING: "smoothing",
             FBP_PARAMETER_POSITIVE: "positive", FBP_PARAMETER_LEVEL: "level"}[kind]

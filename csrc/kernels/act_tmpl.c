@@ -106,7 +106,7 @@ static ALWAYS_INLINE vf silu_slope(vf z)
 }
 
 /* eᶻ; from MISH_MAX on, where mish(z) is z, that of MISH_MAX. */
-#define MISH_MAX ((real)(REAL_BITS * 5 / 8))
+#define MISH_MAX ((real)(REAL_BITS * 0.625))
 
 static ALWAYS_INLINE vf mish_exp(vf z)
 {
