@@ -91,7 +91,9 @@ static inline samples samples_new(const problem *p)
     for (int64_t r = 0; r < p->n_rows; r++) {
         s.codes[r] = (int32_t)random_below(n_out);
         if (fbp_loss_takes_codes(p->loss)) s.y[r * n_out + s.codes[r]] = 1;
-        s.weights[r] = p->weighted ? rounded(p->real, fmax(0, random_between(-0.2, 2))) : 1;
+        /* Some are zero, but none nearly: in a batch alone, it would make the penalty's step a leap. */
+        const double weight = p->weighted ? random_between(-0.2, 2) : 1;
+        s.weights[r] = weight < 0.1 ? 0 : rounded(p->real, weight);
     }
     s.x_real = as_reals(p->real, s.x, p->n_rows * n_in);
     s.y_real = as_reals(p->real, s.y, p->n_rows * n_out);
