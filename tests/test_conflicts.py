@@ -16,6 +16,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 REFUSED_BY_LBFGS: dict[str, Any] = {
     "scoring": "loss",
     "dropout": 0.5,
+    "weight_decay": 0.01,
+    "max_grad_norm": 1.0,
+    "warmup": 2,
     "warm_start": "optimizer",
 }
 

@@ -72,8 +72,8 @@ FAULTS = {
     ),
     "penalty on intercepts": Fault(
         "kernels/update_tmpl.c",
-        "update_row(nv, gradient, row, vf_set1(0),",
-        "update_row(nv, gradient, row, vf_set1((real)u->alpha),",
+        "update_row(nv, gradient, row, intercept_factors(u),",
+        "update_row(nv, gradient, row, weight_factors(u),",
         "test_updates",
     ),
     "bias correction left out": Fault(
@@ -82,7 +82,7 @@ FAULTS = {
     "targets not in the order of the rows": Fault(
         "data.c",
         "const int64_t row = order ? order[first + r] : first + r; const char *item",
-        "const int64_t row = first + r; const char *item",
+        "const int64_t row = order ? order[first] : first + r; const char *item",
         "test_training",
     ),
     "accumulators lost between blocks of k": Fault(
