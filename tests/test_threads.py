@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,12 +70,15 @@ def test_blas_has_one_thread_inside_lbfgs_only(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"])
-def test_thread_limit_follows_the_environment(variable: str) -> None:
+def test_thread_limit_follows_the_environment(variable: str, tmp_path: Path) -> None:
     program = "from fastbp import _threads; print(_threads.thread_limit(None))"
-    environment = {**os.environ, variable: "1"}
+    # The package under test, wherever it is, and not one in the working directory.
+    package = str(Path(_core.__file__).parents[1])
+    environment = {**os.environ, variable: "1", "PYTHONPATH": package}
     ran = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-    )
+        [sys.executable, "-c", program],
+        env=environment, cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
     assert ran.stdout.strip() == "1"
 
 
