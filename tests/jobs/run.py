@@ -8,8 +8,8 @@
 
 A job is a file beside this one, NAME.py or NAME.sh, whose first comment line or docstring says what
 it shows. It runs in the repository's root with the environment at hand; JOBS_WORK names an empty
-folder, removed afterwards, for what it builds. It must first catch a fault planted for it, and exits
-with 0 if it caught that and found no other.
+folder, removed afterwards, for what it builds. It must first catch a fault planted for it, and it
+exits with 0 if it caught that and found no other.
 """
 
 from __future__ import annotations
