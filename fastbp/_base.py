@@ -11,16 +11,13 @@ from __future__ import annotations
 import math
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _core
@@ -28,6 +25,7 @@ from ._activations import activations_of, bound_factors, check_activation
 from ._callbacks import CallbackSupportMixin, Tasks, begin_tasks, with_callbacks
 from ._checks import check_hidden_layer_sizes, check_own_validation, check_X_y
 from ._conflicts import refuse_conflicts
+from ._constraints import CONSTRAINTS
 from ._data import (
     NON_FINITE,
     Samples,
@@ -44,7 +42,6 @@ from ._features import HiddenFeaturesMixin
 from ._gradients import GradientMixin
 from ._lbfgs import fit_lbfgs
 from ._optimizer import Optimizer
-from ._schedules import OVER_A_FIT
 from ._scoring import Given
 from ._stochastic import STOCHASTIC_ATTRIBUTES, fit_stochastic
 from ._threads import thread_limit
@@ -79,44 +76,7 @@ class BaseBackprop(
 ):
     """Multilayer perceptron trained by backpropagation; base of the two estimators."""
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(_core.names()["activations"])), list, tuple],
-        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", *OVER_A_FIT})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean", StrOptions({"optimizer"})],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
-        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "max_grad_norm": [None, Interval(Real, 0, None, closed="neither")],
-        "warmup": [Interval(Real, 0, None, closed="left")],
-        "max_time": [Interval(Real, 0, np.inf, closed="right"), None],
-        "dtype": [StrOptions({"auto", "float32", "float64"})],
-        "matmul_precision": [StrOptions(set(_core.names()["precisions"]))],
-        "n_jobs": [
-            None,
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Integral, None, -1, closed="right"),
-        ],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
 
     # Parameters, stored by the subclasses' constructors.
     hidden_layer_sizes: Any
@@ -427,10 +387,14 @@ class BaseBackprop(
         weights = check_weights(self.coefs_, self.intercepts_, self.n_features_in_, self.n_outputs_)
         widest = as_computed and weights.dtype == "float64"
         dtype = "float32" if X.dtype == np.float32 and not widest else "float64"
+        return self._through_net(X, weights, raw=raw, dtype=dtype)
+
+    def _through_net(self, X: Any, weights: Weights, **what: Any) -> Array:
+        """Return what the core's ``Net.predict`` gives for validated samples."""
         if sp.issparse(X):
             X = core_rows(X, weights.dtype)
         net = self._make_net(weights, X)
-        blocks = [net.predict(x, raw=raw, dtype=dtype) for x in core_blocks(X, weights.dtype)]
+        blocks = [net.predict(x, **what) for x in core_blocks(X, weights.dtype)]
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
     def _thread_limit(self) -> int:

@@ -6,11 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from ._data import core_blocks, core_rows
 from ._weights import check_weights
 
 if TYPE_CHECKING:
@@ -66,12 +64,8 @@ class HiddenFeaturesMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             model.coefs_, model.intercepts_, model.n_features_in_, model.n_outputs_
         )
         _refuse_no_hidden_layers(len(weights.coefs))
-        if sp.issparse(X):
-            X = core_rows(X, weights.dtype)
-        result = "float32" if X.dtype == np.float32 else "float64"
-        net = model._make_net(weights, X)
-        blocks = [net.predict(x, hidden=True, dtype=result) for x in core_blocks(X, weights.dtype)]
-        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        dtype = "float32" if X.dtype == np.float32 else "float64"
+        return model._through_net(X, weights, hidden=True, dtype=dtype)
 
     @property
     def _n_features_out(self) -> int:

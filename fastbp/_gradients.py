@@ -93,9 +93,6 @@ def _loss_gradient(model: BaseBackprop, X: Any, y: Any, sample_weight: Any) -> L
     weights = check_weights(model.coefs_, model.intercepts_, model.n_features_in_, model.n_outputs_)
     dtype = weights.dtype
     X, y = check_X_y(model, Given(X, y, sample_weight), dtype, reset=False)
-    model.warm_start = False  # or a classifier would ask y for every class
-    if "loss" in vars(model):
-        model.__dict__["loss"] = model._core_loss  # a regressor's, as it was in the fit
     targets = model._encode_validation_targets(y, dtype, model.n_outputs_)
     weight = check_sample_weight(sample_weight, X, dtype)
 

@@ -537,26 +537,31 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     def _encode_targets(
         self, y: Any, dtype: str, incremental: bool, classes: Any
     ) -> tuple[Array, int]:
-        if sp.issparse(y):
-            raise ValueError("Sparse y is not supported for regression; pass y.toarray().")
         self._core_loss = self.loss
         self._levels = quantile_levels(self.quantile) if self.loss == "quantile" else None
-        targets = to_compute_type(y.reshape(len(y), -1), dtype, "y")
-        check_targets(targets, self.loss, y)
-        if self._levels is not None and self._levels.ndim == 1:
-            if y.ndim > 1:
-                raise ValueError(
-                    f"quantile={self.quantile!r} is a list, with a column of predictions for each, "
-                    f"but y has {y.shape[1]} columns itself. Give one quantile, or a y of one "
-                    "dimension."
-                )
-            targets = np.repeat(targets, len(self._levels), axis=1)
+        targets = self._encode(y, dtype)
         return targets, targets.shape[1]
 
     def _encode_validation_targets(self, y: Any, dtype: str, n_outputs: int) -> Array:
-        targets, n_val_outputs = self._encode_targets(y, dtype, incremental=True, classes=None)
-        if n_val_outputs != n_outputs:
-            raise ValueError(f"y has {n_val_outputs} outputs, but that to train on {n_outputs}.")
+        targets = self._encode(y, dtype)
+        if targets.shape[1] != n_outputs:
+            raise ValueError(f"y has {targets.shape[1]} outputs, but that to train on {n_outputs}.")
+        return targets
+
+    def _encode(self, y: Any, dtype: str) -> Array:
+        """Return y as the loss trained with takes it: [n × n_outputs]."""
+        if sp.issparse(y):
+            raise ValueError("Sparse y is not supported for regression; pass y.toarray().")
+        targets = to_compute_type(y.reshape(len(y), -1), dtype, "y")
+        check_targets(targets, self._core_loss, y)
+        if self._levels is not None and self._levels.ndim == 1:
+            if y.ndim > 1:
+                raise ValueError(
+                    f"quantile={self._levels.tolist()} is a list, with a column of predictions for "
+                    f"each, but y has {y.shape[1]} columns itself. Give one quantile, or a y of "
+                    "one dimension."
+                )
+            targets = np.repeat(targets, len(self._levels), axis=1)
         return targets
 
     def _weights_to_go_on_from(self, units: list[int]) -> Weights:

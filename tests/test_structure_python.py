@@ -16,8 +16,8 @@ CYTHON = sorted([*PACKAGE.glob("*.pyx"), *PACKAGE.glob("*.px[di]")])
 LAYERS = [
     {"_core", "_reference", "_reference_dropout", "_reference_net"},
     {"_activations", "_data", "_dropout", "_schedules", "_threads", "_time_limit", "_weights"},
-    {"_callbacks", "_checks", "_class_weight", "_conflicts", "_labels", "_lbfgs", "_losses"}
-    | {"_features", "_gradients", "_optimizer", "_progress", "_scoring", "_stochastic"}
+    {"_callbacks", "_checks", "_class_weight", "_conflicts", "_constraints", "_labels", "_lbfgs"}
+    | {"_features", "_gradients", "_losses", "_optimizer", "_progress", "_scoring", "_stochastic"}
     | {"_validation"},
     {"_base"},
     {"_classifier", "_regressor"},
@@ -28,7 +28,7 @@ LAYERS = [
 LAYER = {stem: number for number, layer in enumerate(LAYERS) for stem in layer}
 # The estimators with their parts, and what the command line fits and compares.
 SCIKIT_LEARN = {"_base", "_classifier", "_regressor", "_data", "_labels", "_lbfgs", "_stochastic"}
-SCIKIT_LEARN |= {"_callbacks", "_class_weight", "_demo", "_pipeline", "_time_limit"}
+SCIKIT_LEARN |= {"_callbacks", "_class_weight", "_constraints", "_demo", "_pipeline", "_time_limit"}
 SCIKIT_LEARN |= {"_checks", "_losses", "_scoring", "_validation", "_features", "_gradients"}
 
 
