@@ -18,17 +18,6 @@ static void describe(const problem *p, int isa, int64_t batch_rows)
              p->step.max_grad_norm);
 }
 
-static double largest_difference(int real, const void *actual, const double *expected, int64_t n)
-{
-    double worst = 0, largest = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const double difference = fabs(real_at(real, actual, i) - expected[i]);
-        worst = isnan(difference) ? INFINITY : fmax(worst, difference);
-        largest = fmax(largest, fabs(expected[i]));
-    }
-    return worst / largest;
-}
-
 /* Weights after some epochs of the core; the last call's progress. */
 static fbp_progress train(const problem *p, const trainer *t, const samples *s, int isa,
                           int n_threads, int64_t batch_rows, void *weights)
@@ -81,7 +70,7 @@ static void test_training(const problem *p, int64_t batch_rows)
     const double tolerance = p->real == FBP_F32 ? 2e-4 : 1e-10;
     for (int fused = 0; fused < 2; fused++) {
         if (fused != 1 && !fbp_isa_available(FBP_ISA_SSE2)) continue;
-        const double difference = largest_difference(p->real, first[fused], expected, n);
+        const double difference = relative_difference(p->real, first[fused], expected, n);
         CHECK(difference <= tolerance, "%s: weights differ by %g", label, difference);
         CHECK(fabs(kept[fused].loss_sum - loss_sum) <= tolerance * fabs(loss_sum), "%s: loss",
               label);
@@ -242,7 +231,7 @@ static void test_delta(const problem *p)
             fbp_net *net = net_of(&t, isa, threads, p->n_rows);
             CHECK(fbp_loss_gradient(net, &data, &p->step, &loss, grad, delta.data) == FBP_OK,
                   "%s: gradient", label);
-            const double difference = largest_difference(p->real, delta.data, expected, n);
+            const double difference = relative_difference(p->real, delta.data, expected, n);
             CHECK(difference <= (p->real == FBP_F32 ? 1e-5 : 1e-13), "%s: delta differs by %g",
                   label, difference);
             fbp_net_destroy(net);

@@ -41,17 +41,6 @@ static problem problem_number(int i, int real)
     return p;
 }
 
-static double relative_difference(int real, const void *actual, const double *expected, int64_t n)
-{
-    double worst = 0, largest = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const double difference = fabs(real_at(real, actual, i) - expected[i]);
-        worst = isnan(difference) ? INFINITY : fmax(worst, difference);
-        largest = fmax(largest, fabs(expected[i]));
-    }
-    return worst / largest;
-}
-
 /* Some epochs of both, each epoch a call. The first batch has no weight: it is no step. */
 static void test_trajectory(const problem *p, int isa, int64_t batch_rows, int n_threads)
 {

@@ -27,7 +27,7 @@ static void describe(const problem *p, int isa)
              (long long)p->n_rows);
 }
 
-static double relative_difference(const float *actual, const double *expected, int64_t n)
+static double frobenius_difference(const float *actual, const double *expected, int64_t n)
 {
     double squares = 0, size = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -78,7 +78,7 @@ static void test_training(const problem *p, int isa, int64_t batch_rows)
             free(order);
         }
     trainer_flatten(p, t.w, t.b, expected);
-    const double difference = relative_difference(first, expected, n);
+    const double difference = frobenius_difference(first, expected, n);
     CHECK(difference <= tolerance_of(p->precision), "%s: weights differ by %g", label, difference);
     free(first), free(weights), free(unsplit), free(expected);
     samples_free(&s);
@@ -125,7 +125,7 @@ static void test_gradient(const problem *p, int isa)
     check_row_losses(p, net, &data);
     trainer_batch(&t, &s, NULL, p->n_rows);
     trainer_flatten(p, t.gw, t.gb, expected);
-    const double difference = relative_difference(gradient, expected, n);
+    const double difference = frobenius_difference(gradient, expected, n);
     CHECK(difference <= tolerance_of(p->precision), "%s: gradient differs by %g", label,
           difference);
     fbp_net_destroy(net);
@@ -151,7 +151,7 @@ static void test_prediction(const problem *p, int isa)
     }
     fbp_net *net = net_of(&t, isa, 3, 0);
     CHECK(fbp_predict(net, &data.x, 0, NULL, NULL, FBP_F32, together) == FBP_OK, "%s", label);
-    const double difference = relative_difference(together, expected, size);
+    const double difference = frobenius_difference(together, expected, size);
     CHECK(difference <= tolerance_of(p->precision), "%s: predictions differ by %g", label,
           difference);
     for (int64_t r = 0; r < p->n_rows; r += 7) {

@@ -21,18 +21,6 @@ static void describe(const problem *p)
              (long long)p->units[0], (long long)p->units[p->n_layers], (long long)p->n_rows);
 }
 
-/* Largest difference, relative to the largest value. */
-static double relative_difference(int real, const void *actual, const double *expected, int64_t n)
-{
-    double worst = 0, largest = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const double difference = fabs(real_at(real, actual, i) - expected[i]);
-        worst = isnan(difference) ? INFINITY : fmax(worst, difference);
-        largest = fmax(largest, fabs(expected[i]));
-    }
-    return worst / largest;
-}
-
 static double tolerance_of(const problem *p) { return p->real == FBP_F32 ? 2e-4 : 1e-10; }
 
 static void shuffle(int64_t *order, int64_t n)

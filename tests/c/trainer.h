@@ -349,4 +349,17 @@ static inline void check_row_losses(const problem *p, fbp_net *net, const fbp_da
     free(order), free(rows), free(ordered), free(unused);
 }
 
+/* Largest difference, relative to the largest value. */
+static inline double relative_difference(int real, const void *actual, const double *expected,
+                                         int64_t n)
+{
+    double worst = 0, largest = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double difference = fabs(real_at(real, actual, i) - expected[i]);
+        worst = isnan(difference) ? INFINITY : fmax(worst, difference);
+        largest = fmax(largest, fabs(expected[i]));
+    }
+    return worst / largest;
+}
+
 #endif
