@@ -4,7 +4,16 @@
 __version__ = "0.1.0"
 
 from ._classifier import BackpropClassifier
+from ._loss_curve_display import LossCurveDisplay
 from ._regressor import BackpropRegressor
 from ._show_versions import show_versions
+from ._weights_display import WeightsDisplay
 
-__all__ = ["BackpropClassifier", "BackpropRegressor", "__version__", "show_versions"]
+__all__ = [
+    "BackpropClassifier",
+    "BackpropRegressor",
+    "LossCurveDisplay",
+    "WeightsDisplay",
+    "__version__",
+    "show_versions",
+]

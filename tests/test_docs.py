@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from fastbp import BackpropClassifier, BackpropRegressor, _core
+from fastbp import (
+    BackpropClassifier,
+    BackpropRegressor,
+    LossCurveDisplay,
+    WeightsDisplay,
+    _core,
+)
 
 ROOT = Path(__file__).parents[1]
 CSRC = ROOT / "csrc"
@@ -56,6 +62,19 @@ def test_examples_of_docstrings(estimator: Any, capsys: pytest.CaptureFixture[st
         (test,) = finder.find(each, each.__name__, globs={})
         assert test.examples
         runner.run(test)
+    assert runner.failures == 0, capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("display", [LossCurveDisplay, WeightsDisplay])
+def test_examples_of_the_displays(
+    display: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    runner = doctest.DocTestRunner()
+    for test in doctest.DocTestFinder().find(display, display.__name__):
+        runner.run(test)
+    assert runner.tries > 0
     assert runner.failures == 0, capsys.readouterr().out
 
 

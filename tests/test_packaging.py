@@ -87,7 +87,9 @@ def test_metadata() -> None:
     fields = metadata("fastbp")
     assert fields["Requires-Python"] == ">=3.10"
     assert "BSD-3-Clause" in (fields["License-Expression"] or fields["License"])
-    assert {"table", "test", "dev"} <= set(fields.get_all("Provides-Extra") or [])
+    assert {"plot", "progress", "table", "test", "bench", "dev"} <= set(
+        fields.get_all("Provides-Extra") or []
+    )
 
 
 def test_every_import_is_a_declared_dependency() -> None:
@@ -95,7 +97,7 @@ def test_every_import_is_a_declared_dependency() -> None:
     declared = {
         re.split(r"[^\w-]", line)[0].replace("scikit-learn", "sklearn")
         for line in requires("fastbp") or []
-        if "extra ==" not in line or re.search(r'extra == "(progress|table)"', line)
+        if "extra ==" not in line or re.search(r'extra == "(plot|progress|table)"', line)
     }
     declared.add("IPython")  # a notebook has it
     imported = set()

@@ -21,6 +21,8 @@ LAYERS = [
     | {"_validation"},
     {"_base"},
     {"_classifier", "_regressor"},
+    {"_displays"},
+    {"_loss_curve_display", "_weights_display"},
     {"_show_versions", "_table"},
     {"_demo", "_pipeline"},
     {"_commands"},
@@ -30,6 +32,7 @@ LAYER = {stem: number for number, layer in enumerate(LAYERS) for stem in layer}
 SCIKIT_LEARN = {"_base", "_classifier", "_regressor", "_data", "_labels", "_lbfgs", "_stochastic"}
 SCIKIT_LEARN |= {"_callbacks", "_class_weight", "_constraints", "_demo", "_pipeline", "_time_limit"}
 SCIKIT_LEARN |= {"_checks", "_losses", "_scoring", "_validation", "_features", "_gradients"}
+SCIKIT_LEARN |= {"_loss_curve_display", "_weights_display"}
 
 
 def imported(module: Path) -> set[str]:
@@ -70,7 +73,13 @@ def test_layers(module: Path) -> None:
 
 
 def test_what_importing_the_package_loads() -> None:
-    assert own(PACKAGE / "__init__.py") == {"_classifier", "_regressor", "_show_versions"}
+    assert own(PACKAGE / "__init__.py") == {
+        "_classifier",
+        "_loss_curve_display",
+        "_regressor",
+        "_show_versions",
+        "_weights_display",
+    }
     assert "_regressor" not in own(PACKAGE / "_classifier.py")
     assert "_classifier" not in own(PACKAGE / "_regressor.py")
 
