@@ -30,10 +30,13 @@ QUICKER = 4
 
 
 class Pool:
-    """The processes of the contestants, started when first needed."""
+    """The processes of the contestants, all started at once: they load their libraries together."""
 
-    def __init__(self) -> None:
+    def __init__(self, sides: Iterable[Side]) -> None:
         self._workers: dict[Any, Worker] = {}
+        for side in sides:
+            if side.process not in self._workers:
+                self._workers[side.process] = Worker(side.module, side.environment)
         self._loaded: set[Any] = set()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -47,8 +50,6 @@ class Pool:
     def fit(self, side: Side, record: bool = False) -> dict[str, Any]:
         """Have a side train a new network; return its losses and its seconds."""
         assert self._folder is not None
-        if side.process not in self._workers:
-            self._workers[side.process] = Worker(side.module, side.environment)
         worker = self._workers[side.process]
         if side.process not in self._loaded:
             worker.call("load", folder=self._folder.name)
@@ -89,7 +90,6 @@ def measure_workload(
     entry = describe(workload)
     pool.give(Problem.of(workload))
     less = QUICKER if quick else 1
-    peaks = [_peaks(peak, families, n_threads, PEAK_SECONDS / less)]
     reference: list[float] | None = None
     for side in sides:
         try:
@@ -106,6 +106,7 @@ def measure_workload(
                 f"ends at loss {losses[-1]:.6g}, {sides[0].name} at {reference[-1]:.6g};"
                 f" the furthest epoch differs by {distance:.0e}"
             )
+    peaks = [_peaks(peak, families, n_threads, PEAK_SECONDS / less)]
     for _ in range(n_rounds):
         for side in sides:
             if side.name in entry["sides"]:

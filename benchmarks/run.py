@@ -83,7 +83,7 @@ def train(args: argparse.Namespace, report: Report, peak: machine.Peak) -> None:
     if facts["isa"] not in [*families, "amx"]:
         families.append(facts["isa"])
     sides = choose_sides(args, facts["isas"])
-    with Pool() as pool:
+    with Pool(sides) as pool:
         for name in args.workloads:
             workload = load(name, quick=args.quick, download=not args.no_download)
             hidden = ", ".join(map(str, workload.spec.hidden))

@@ -27,7 +27,7 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """A process with one module loaded; `call` runs a function of it there."""
+    """A process that loads one module, from now on; `call` runs a function of it there."""
 
     def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
         self.module = module
@@ -80,10 +80,16 @@ def serve(module_name: str) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     module: Any = None
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        why = error
+        traceback.print_exc()
     for line in sys.stdin:
         function, arguments = json.loads(line)
         try:
-            module = module or importlib.import_module(module_name)
+            if module is None:
+                raise why
             answer = {"result": getattr(module, function)(**arguments)}
         except Exception as error:
             traceback.print_exc()

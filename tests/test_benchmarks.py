@@ -242,7 +242,7 @@ def test_a_side_that_learns_something_else_is_not_timed(suite: Any) -> None:
         side("broken", "peer_estimators", (1e-8, 1e-8), {"library": "fastbp", "alpha": -1.0}),
     ]
     workload = suite.workloads.load("housing", quick=True, download=False)
-    with suite.measure.Pool() as pool:
+    with suite.measure.Pool(sides) as pool:
         found = suite.measure.measure_workload(workload, sides, pool, 2)
     assert list(found["sides"]) == ["sklearn"] and len(found["sides"]["sklearn"]["seconds"]) == 2
     assert found["wrong"]["other"].startswith("ends at loss")

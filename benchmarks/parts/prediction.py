@@ -18,7 +18,8 @@ TITLE = "Prediction: times sooner than scikit-learn on float64 X"
 
 N_CALLS = 2000  # of one row, a round; scikit-learn a tenth
 CALLED_ROWS = 20_000  # small X is predicted for several times, up to so many rows
-QUICKER = 4  # both are so many times less in a quick run
+QUICKER = 4  # both are so many times less in a quick run,
+QUICK_WORKLOADS = 3  # and so many workloads are enough
 
 
 def measure(settings: dict[str, Any]) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     from workloads import load
 
     found: dict[str, Any] = {"bulk": {}, "bulk_rounds": {}, "rows_per_second": {}, "one_row_us": {}}
-    for name in settings["workloads"]:
+    for name in settings["workloads"][: QUICK_WORKLOADS if settings["quick"] else None]:
         workload = load(name, quick=settings["quick"], download=settings["download"])
         theirs, ours = models(Problem.of(workload))
         verify(theirs, ours, workload.X[:1000])
