@@ -281,6 +281,14 @@ class BaseBackprop(
         """Return what the loss reads per output beside the targets, if anything."""
         return None
 
+    def _name_of_loss(self) -> str:
+        """Return the loss, with the numbers that it depends on."""
+        return self._core_loss
+
+    def _name_of_default_score(self) -> str | None:
+        """Return what tells this estimator's own score from another of its own, if anything."""
+        return None
+
     def _loss_options(self) -> dict[str, Any]:
         """Return what a step of the core is told about the loss."""
         return {}

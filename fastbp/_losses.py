@@ -21,6 +21,8 @@ LOSSES = {name for name in _core.names()["losses"] if _core.loss_parameter(name)
 
 #: What y must be above, for losses of positive numbers, and whether that is too low itself.
 POSITIVE = {"poisson": ">= 0", "gamma": "> 0"}
+#: The regressor's parameter that a loss depends on.
+PARAMETERS = {"quantile": "quantile", "huber": "huber_delta"}
 
 
 def check_quantile(quantile: Any, estimator: str) -> None:

@@ -19,6 +19,7 @@ from ._base import BaseBackprop
 from ._data import SomeSamples, to_compute_type
 from ._losses import (
     LOSSES,
+    PARAMETERS,
     POSITIVE,
     check_quantile,
     check_targets,
@@ -573,10 +574,17 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         return super()._weights_to_go_on_from(units)
 
     def _loss_parameters(self, n_outputs: int, dtype: str) -> list[float] | None:
-        name = {"quantile": "quantile", "huber": "huber_delta"}.get(self._core_loss)
+        name = PARAMETERS.get(self._core_loss)
         if name is None:
             return None
         return core_parameters(self._core_loss, getattr(self, name), n_outputs, dtype, name)
+
+    def _name_of_loss(self) -> str:
+        name = PARAMETERS.get(self._core_loss)
+        return self._core_loss if name is None else f"{self._core_loss}, {getattr(self, name)}"
+
+    def _name_of_default_score(self) -> str | None:
+        return None if self._levels is None else self._name_of_loss()
 
     def _make_scorer(self, validation: SomeSamples) -> Callable[[Array], float]:
         if self._levels is not None:

@@ -35,9 +35,14 @@ class Given(NamedTuple):
         return _safe_indexing(X, rows), _safe_indexing(y, rows)
 
 
-def name_of_scoring(scoring: Any) -> str | None:
-    """Return what tells one way of scoring from another."""
-    if scoring is None or isinstance(scoring, str):
+def name_of_scoring(model: BaseBackprop) -> str | None:
+    """Return what tells one way of scoring from another: only scores of one way are compared."""
+    scoring = model.scoring
+    if scoring is None:
+        return model._name_of_default_score()
+    if scoring == "loss":
+        return f"loss: {model._name_of_loss()}"
+    if isinstance(scoring, str):
         return scoring
     return str(getattr(scoring, "__qualname__", None) or repr(scoring))
 

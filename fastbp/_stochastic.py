@@ -386,7 +386,7 @@ class Run:
     def _set_validation_attributes(self, model: BaseBackprop) -> None:
         model.validation_scores_ = model.validation_loss_curve_ = None
         model.best_validation_score_ = model.best_n_iter_ = None
-        model._scored_by = name_of_scoring(model.scoring)
+        model._scored_by = name_of_scoring(model)
         if self.validation is not None:
             self.validation.set_attributes(model, self.standing.n_iter)
         if self.decides_by_score:

@@ -103,7 +103,7 @@ class Validation:
         self.earlier_scores: list[float] = []
         self.earlier_losses: list[float] = []
         scores = getattr(model, "validation_scores_", None)
-        self.goes_on = scores is not None and model._scored_by == name_of_scoring(model.scoring)
+        self.goes_on = scores is not None and model._scored_by == name_of_scoring(model)
         if self.goes_on:
             self.earlier_scores = model.validation_scores_ or []
             self.earlier_losses = model.validation_loss_curve_ or []

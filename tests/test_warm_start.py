@@ -115,3 +115,26 @@ def test_a_solver_without_state_counts_its_steps() -> None:
     for n_calls in (1, 2, 3):
         model.partial_fit(X, y)
         assert model._optimizer.step_count == 4 * n_calls  # which the masks of dropout follow
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "compared"),
+    [
+        ({"scoring": "loss"}, {"loss": "absolute_error"}, False),
+        ({"scoring": "loss", "loss": "huber"}, {"huber_delta": 0.1}, False),
+        ({"scoring": "loss", "loss": "huber"}, {"alpha": 0.01}, True),
+        ({"loss": "quantile"}, {"quantile": 0.9}, False),
+        ({"loss": "quantile"}, {"loss": "absolute_error"}, False),
+        ({}, {"loss": "absolute_error"}, True),  # both are scored by R²
+    ],
+)
+def test_only_scores_of_one_kind_are_compared(
+    first: dict[str, Any], then: dict[str, Any], compared: bool
+) -> None:
+    X, y = draw()
+    model = BackpropRegressor(early_stopping=True, warm_start=True, random_state=0, **first)
+    model.set_params(max_iter=3)
+    earlier = model.fit(X, y).validation_scores_
+    model.set_params(**then).fit(X, y)
+    assert (model.validation_scores_[:3] == earlier) == compared
+    assert len(model.validation_scores_) == (6 if compared else 3)
