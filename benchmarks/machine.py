@@ -27,7 +27,7 @@ class Peak:
         compiler = c_compiler()
         program = Path(folder, "peak")
         for flags in FLAGS if compiler else ():
-            command = [str(compiler), *flags, str(HERE / "peak.c"), "-o", str(program)]
+            command = [*compiler, *flags, str(HERE / "peak.c"), "-o", str(program)]
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode == 0:
                 self.program = program
@@ -42,10 +42,13 @@ class Peak:
         return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
-def c_compiler() -> str | None:
-    """Return the C compiler: the environment's, Python's own, or gcc."""
+def c_compiler() -> list[str]:
+    """Return the command of the C compiler, the environment's, Python's own, or gcc, if any."""
     configured = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
-    return shutil.which(configured.split()[0]) or shutil.which("gcc")
+    for command in (configured.split(), ["gcc"]):
+        if shutil.which(command[0]):
+            return command
+    return []
 
 
 def facts() -> dict[str, Any]:

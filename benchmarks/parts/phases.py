@@ -70,20 +70,20 @@ def build(folder: Path, level: str = "-O3") -> Path:
     from machine import c_compiler
 
     compiler = c_compiler()
-    if compiler is None:
+    if not compiler:
         raise OSError("no C compiler is installed")
     sources = [Path(__file__).parents[1] / "phases.c", *CORE.glob("*.c"), *CORE.glob("isa/*.c")]
     flags = [*FLAGS, level, "-DFBP_TIME_PHASES", f"-I{CORE}"]
 
     def compile_one(source: Path) -> str:
         made = folder / f"{source.parent.name}_{source.stem}.o"
-        subprocess.run([compiler, *flags, "-c", str(source), "-o", str(made)], check=True)
+        subprocess.run([*compiler, *flags, "-c", str(source), "-o", str(made)], check=True)
         return str(made)
 
     with ThreadPool(os.cpu_count()) as pool:
         objects = pool.map(compile_one, sources, 1)
     program = folder / "phases"
-    subprocess.run([compiler, "-fopenmp", *objects, "-lm", "-o", str(program)], check=True)
+    subprocess.run([*compiler, "-fopenmp", *objects, "-lm", "-o", str(program)], check=True)
     return program
 
 
