@@ -33,6 +33,9 @@ FIRST_OF_CYCLE = 1 / 25
 LAST_OF_CYCLE = FIRST_OF_CYCLE / 1e4
 RISE_OF_CYCLE = 0.3  # its share of the steps
 
+#: sin(x) / x in powers of x²; what is left out is below 1e-18 where x ≤ π / 4.
+_SINE_SERIES = [(-1) ** k / math.factorial(2 * k + 1) for k in range(9)]
+
 
 def warmup_factors(steps: Factors, warmup_steps: float) -> Factors:
     """Return the share of the rate that each step has."""
@@ -57,7 +60,17 @@ def one_cycle_factors(steps: Factors, n_steps: int) -> Factors:
 
 
 def _ease(start: float, end: float, share: Factors) -> Factors:
-    return end + (start - end) * (1 + np.cos(np.pi * share)) / 2
+    """Return end + (start - end) · (1 + cos(π · share)) / 2, with the same bits on every CPU.
+
+    NumPy's cosine has other last bits on a CPU without AVX2. With s = sin(π · share / 2), what is
+    wanted is 1 - s² in the first half; the second half mirrors it. s is summed by its Taylor series.
+    """
+    angle_2 = (np.pi * np.minimum(share, 1 - share) / 2) ** 2  # ≤ (π / 4)²
+    sine = np.full_like(share, _SINE_SERIES[-1])
+    for term in _SINE_SERIES[-2::-1]:
+        sine = sine * angle_2 + term
+    fallen = angle_2 * sine**2
+    return end + (start - end) * np.where(share <= 0.5, 1 - fallen, fallen)
 
 
 class Schedule(NamedTuple):

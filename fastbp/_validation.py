@@ -138,7 +138,8 @@ class Validation:
     def _loss(self) -> float:
         samples = self.samples
         losses = self.net.row_losses(samples.of.X, samples.of.y, order=samples.rows)
-        return float(losses.mean() if self.shares is None else losses @ self.shares)
+        # not @: BLAS sums in an order of its own, by CPU and threads
+        return float(losses.mean() if self.shares is None else (losses * self.shares).sum())
 
     def set_attributes(self, model: BaseBackprop, n_iter: int) -> None:
         """Set the curves' attributes, after so many whole epochs of this call."""
