@@ -25,7 +25,7 @@ from ._activations import activations_of, bound_factors, check_activation
 from ._callbacks import CallbackSupportMixin, Tasks, begin_tasks, with_callbacks
 from ._checks import check_hidden_layer_sizes, check_own_validation, check_X_y
 from ._conflicts import refuse_conflicts
-from ._constraints import CONSTRAINTS
+from ._constraints import CONSTRAINTS, refuse_beyond_float64
 from ._data import (
     NON_FINITE,
     Samples,
@@ -43,6 +43,7 @@ from ._gradients import GradientMixin
 from ._lbfgs import fit_lbfgs
 from ._optimizer import Optimizer
 from ._scoring import Given
+from ._state import from_state, to_state
 from ._stochastic import STOCHASTIC_ATTRIBUTES, fit_stochastic
 from ._threads import thread_limit
 from ._time_limit import TimeLimit
@@ -405,6 +406,10 @@ class BaseBackprop(
         blocks = [net.predict(x, **what) for x in core_blocks(X, weights.dtype)]
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        refuse_beyond_float64(self)
+
     def _thread_limit(self) -> int:
         return thread_limit(self.n_jobs)
 
@@ -417,15 +422,14 @@ class BaseBackprop(
         return True
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        if "_optimizer" in state:
-            state["_optimizer"] = state["_optimizer"].to_state()
-        return state
+        return to_state(super().__getstate__())
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        if "_optimizer" in state:
-            state = {**state, "_optimizer": Optimizer.from_state(state["_optimizer"])}
-        super().__setstate__(state)
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(from_state(self, state))
+
+    @abstractmethod
+    def _check_outputs_of_state(self, attributes: dict[str, Any]) -> None:
+        """Raise ValueError unless loaded attributes agree on what the outputs are."""
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

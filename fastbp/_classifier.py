@@ -18,7 +18,12 @@ from sklearn.utils.multiclass import type_of_target
 from ._base import BaseBackprop
 from ._class_weight import class_factors
 from ._data import SomeSamples
-from ._labels import encode_indicators, refuse_unknown_labels, settle_classes
+from ._labels import (
+    check_loaded_classes,
+    encode_indicators,
+    refuse_unknown_labels,
+    settle_classes,
+)
 from ._scoring import Given
 
 if TYPE_CHECKING:
@@ -605,6 +610,10 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         if labels.sum() in (1, len(labels) - 1):
             labels = labels.astype(str)  # too few of one: the error names it as scikit-learn's does
         return labels
+
+    def _check_outputs_of_state(self, attributes: dict[str, Any]) -> None:
+        names = ("classes_", "_multilabel", "_core_loss", "n_outputs_")
+        check_loaded_classes(*(attributes[name] for name in names))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import sys
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer_names
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import Interval, InvalidParameterError, Options, StrOptions
 
 from . import _core
 from ._schedules import OVER_A_FIT
@@ -51,3 +53,13 @@ CONSTRAINTS: dict[str, list[Any]] = {
         Interval(Integral, None, -1, closed="right"),
     ],
 }
+
+
+def refuse_beyond_float64(estimator: BaseEstimator) -> None:
+    """Raise for an integer parameter that arithmetic in float64 would fail at."""
+    for name, value in estimator.get_params(deep=False).items():
+        if isinstance(value, Integral) and abs(int(value)) > sys.float_info.max:
+            raise InvalidParameterError(
+                f"The {name!r} parameter of {type(estimator).__name__} must be a number that "
+                f"float64 can hold. Got an integer of {int(value).bit_length()} bits instead."
+            )

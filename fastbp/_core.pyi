@@ -26,6 +26,7 @@ class Net:
     #: Of float32 products: "highest", "high" or "medium".
     precision: str
     n_threads: int
+    units: tuple[int, ...]
 
     #: ``fixed_threads`` keeps all ``n_threads`` at work, even where fewer would be faster: for
     #: tests, and for measuring how a fit scales.

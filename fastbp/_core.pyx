@@ -128,6 +128,7 @@ cdef class Net:
                 raise ValueError("A net with solver 'gradient' has no dropout.")
             rates[: len(dropout)] = dropout
         self.dtype = np.dtype(dtype)
+        _lookup("precisions", precision)
         self.precision = precision
         self.n_threads = n_threads
         self.max_rows = max_rows

@@ -69,9 +69,11 @@ class HiddenFeaturesMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @property
     def _n_features_out(self) -> int:
-        coefs = cast("BaseBackprop", self).coefs_  # AttributeError: not fitted
-        _refuse_no_hidden_layers(len(coefs))
-        return int(coefs[-1].shape[0])
+        model = cast("BaseBackprop", self)
+        coefs = model.coefs_  # AttributeError: not fitted
+        weights = check_weights(coefs, model.intercepts_, model.n_features_in_, model.n_outputs_)
+        _refuse_no_hidden_layers(len(weights.coefs))
+        return weights.units[-2]
 
     def __sklearn_tags__(self) -> Tags:
         tags: Tags = super().__sklearn_tags__()

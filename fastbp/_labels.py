@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,3 +73,23 @@ def encode_indicators(y: Any, dtype: str) -> Array:
     if not np.isin(indicators, (0, 1)).all():
         raise ValueError("y must hold 0 and 1 only, where it indicates labels.")
     return indicators
+
+
+def check_loaded_classes(
+    classes: NDArray[Any], multilabel: bool, loss: str, n_outputs: int
+) -> None:
+    """Raise unless classes are sorted and distinct, and as many as a network has outputs for."""
+    try:
+        is_sorted = np.array_equal(np.unique(classes), classes)
+    except TypeError:  # labels that cannot be compared
+        is_sorted = False
+    if not is_sorted:
+        raise ValueError(f"classes_ is {reprlib.repr(classes)}, not sorted labels.")
+    softmax = loss == "log_loss"
+    if not softmax and loss != "binary_log_loss":
+        raise ValueError(f"_core_loss is {loss!r}, which is no classifier's.")
+    fits = len(classes) == n_outputs
+    if not softmax and not multilabel:
+        fits = n_outputs == 1 and len(classes) <= 2
+    if not fits or (softmax and (multilabel or n_outputs < 3)):
+        raise ValueError(f"classes_ has {len(classes)} labels, the network {n_outputs} outputs.")

@@ -101,3 +101,11 @@ def quantile_score(y: Array, predicted: Array, levels: Array, weight: Any) -> fl
         for column, level in zip(predicted.T, levels, strict=True)
     ]
     return float(np.mean(scores))
+
+
+def check_loaded_levels(levels: NDArray[Any] | None, loss: str, n_outputs: int) -> None:
+    """Raise unless there are levels exactly for the loss of quantiles, one per output or one."""
+    if loss not in LOSSES or (levels is None) == (loss == "quantile"):
+        raise ValueError(f"_core_loss is {loss!r}, and _levels {levels!r}.")
+    if levels is not None and levels.ndim == 1 and len(levels) != n_outputs:
+        raise ValueError(f"_levels has {len(levels)} numbers, the network {n_outputs} outputs.")

@@ -3,10 +3,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import math
+import reprlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from ._weights import Weights
+import numpy as np
+
+from ._schedules import OVER_A_FIT
+from ._weights import Weights, check_weights
 
 if TYPE_CHECKING:
     from ._base import BaseBackprop
@@ -14,6 +21,22 @@ if TYPE_CHECKING:
 
 #: From here on the adaptive schedule stops the training instead of dividing the rate.
 SMALLEST_ADAPTIVE_RATE = 1e-6
+
+#: The moments that each solver keeps.
+N_MOMENTS = {"plain_sgd": 0, "sgd": 1, "nesterov": 1, "adam": 2}
+SCHEDULES = ("constant", "invscaling", "adaptive", *OVER_A_FIT)
+
+#: What an optimizer's numbers can be.
+RANGES: dict[str, Callable[[Any], bool]] = {
+    "learning_rate_init": lambda value: 0 < value < math.inf,
+    "learning_rate": lambda value: 0 <= value < math.inf,
+    "power_t": lambda value: 0 <= value < math.inf,
+    "momentum": lambda value: 0 <= value <= 1,
+    "beta_1": lambda value: 0 <= value < 1,
+    "beta_2": lambda value: 0 <= value < 1,
+    "epsilon": lambda value: 0 < value < math.inf,
+    "step_count": lambda value: 0 <= value < 2**62,
+}
 
 
 @dataclass
@@ -71,9 +94,26 @@ class Optimizer:
         return own
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Optimizer:
-        """Undo `to_state`."""
-        moments = [Weights(list(coefs), list(biases)) for coefs, biases in state["moments"]]
+    def from_state(cls, state: Any, n_inputs: int, n_outputs: int) -> Optimizer:
+        """Undo `to_state`; raise ValueError for what no optimizer of such a network can be."""
+        names = {each.name for each in fields(cls)}
+        if not isinstance(state, dict) or state.keys() != names:
+            raise ValueError(f"it is no dict of {', '.join(sorted(names))}.")
+        for name, is_right in RANGES.items():
+            value = state[name]
+            if not isinstance(value, Real) or not is_right(value):
+                raise ValueError(f"{name} is {reprlib.repr(value)}.")
+        solver, schedule, count = state["solver"], state["schedule"], state["step_count"]
+        if solver not in list(N_MOMENTS) or schedule not in SCHEDULES:
+            raise ValueError(
+                f"solver is {reprlib.repr(solver)}, schedule {reprlib.repr(schedule)}."
+            )
+        if not isinstance(count, Integral):
+            raise ValueError(f"step_count is {reprlib.repr(count)}.")
+        count = int(count)
+        moments = _check_moments(state["moments"], n_inputs, n_outputs)
+        if len(moments) != N_MOMENTS[solver] and (count > 0 or moments):
+            raise ValueError(f"{solver} has {N_MOMENTS[solver]} moments, got {len(moments)}.")
         return cls(**{**state, "moments": moments})
 
     def to_state(self) -> dict[str, Any]:
@@ -94,13 +134,25 @@ class Optimizer:
     def rate_after_epoch(self, learning_rate: float, rows_seen: int) -> float:
         """Return the next epoch's learning rate."""
         if self.schedule == "invscaling":
-            return self.learning_rate_init / float(rows_seen + 1) ** self.power_t
+            with np.errstate(over="ignore"):
+                return float(self.learning_rate_init / np.float64(rows_seen + 1) ** self.power_t)
         return learning_rate
 
     def restore(self, net: Net, dtype: str) -> None:
-        """Let a new net go on where the last one stopped."""
+        """Let a new net go on where the last one stopped.
+
+        Raises
+        ------
+        ValueError
+            If the layers' sizes are no longer those of the moments.
+        """
         if self.step_count > 0:
-            moments = [tuple(moment.astype(dtype)) for moment in self.moments]
+            moments = [moment.astype(dtype) for moment in self.moments]
+            if any(moment.units != list(net.units) for moment in moments):
+                raise ValueError(
+                    "coefs_ has other layers than when the solver last saw them, so that it cannot "
+                    "go on. Fit anew with warm_start=True or False."
+                )
             state = {"solver": self.solver, "step_count": self.step_count, "moments": moments}
             net.set_solver_state(state, self.beta_1, self.beta_2)
 
@@ -112,3 +164,16 @@ class Optimizer:
             learning_rate = self.learning_rate_init * correction
         moments = [Weights(*moment) for moment in state["moments"]]
         return replace(self, learning_rate=learning_rate, step_count=steps, moments=moments)
+
+
+def _check_moments(moments: Any, n_inputs: int, n_outputs: int) -> list[Weights]:
+    """Return moments from a state, such as a network with these ends can have."""
+    pairs: list[Any] = moments if isinstance(moments, list) else [None]
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise ValueError("moments must be a list of pairs of lists.")
+    for i, (coefs, intercepts) in enumerate(pairs):
+        # Those of a training that diverged are not finite: its best weights were restored.
+        weights = check_weights(coefs, intercepts, n_inputs, n_outputs, finite=False)
+        if i == 1 and any((array < 0).any() for arrays in weights for array in arrays):
+            raise ValueError("moments[1], of squares, holds a negative number.")
+    return [Weights(list(coefs), list(intercepts)) for coefs, intercepts in pairs]

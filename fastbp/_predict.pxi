@@ -116,7 +116,7 @@ cdef bint _describe(_Plain *p, X, tuple coefs, tuple intercepts, n_in, n_out, ac
     spec.units, spec.activations = p.units, p.activations
     spec.loss, spec.solver = _LOSS_IDS[loss], 0
     spec.real = FBP_F32 if type_number == cnp.NPY_FLOAT else FBP_F64
-    if precision not in _PRECISION_IDS:
+    if type(precision) is not str or precision not in _PRECISION_IDS:
         return False
     spec.precision = _PRECISION_IDS[precision]
     spec.isa = _default_isa_id(spec.precision, spec.real)

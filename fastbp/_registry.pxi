@@ -101,7 +101,7 @@ def build_info():
 
 def _lookup(kind, name):
     known = _NAMES[kind]
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise ValueError(f"Unknown {kind[:-1]} {name!r}; known are: {', '.join(known)}.")
     return known.index(name)
 

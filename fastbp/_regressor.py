@@ -21,6 +21,7 @@ from ._losses import (
     LOSSES,
     PARAMETERS,
     POSITIVE,
+    check_loaded_levels,
     check_quantile,
     check_targets,
     core_parameters,
@@ -630,6 +631,10 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
             return float(scores.sum() / len(scores))
 
         return r2
+
+    def _check_outputs_of_state(self, attributes: dict[str, Any]) -> None:
+        levels, n_outputs = attributes.get("_levels"), attributes["n_outputs_"]
+        check_loaded_levels(levels, attributes["_core_loss"], n_outputs)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import threading
 from functools import lru_cache
+from numbers import Integral
 from typing import Any
 
 import joblib
@@ -33,12 +34,18 @@ def thread_limit(n_jobs: int | None) -> int:
     The OpenMP runtime's own limit carries OMP_NUM_THREADS, threadpoolctl and what joblib leaves to
     its worker processes. A negative ``n_jobs`` counts from the limit: -1 is all, -2 all but one.
     """
+    if n_jobs is not None and not _is_number_of_jobs(n_jobs):
+        raise ValueError(f"n_jobs must be None or an integer other than 0, got {n_jobs!r}.")
     limit = max(1, min(_cpu_count(), _affinity(), _core.max_threads()))
     if n_jobs is None:
         return limit
     if n_jobs < 0:
         return max(1, limit + 1 + n_jobs)
     return min(n_jobs, limit)
+
+
+def _is_number_of_jobs(value: Any) -> bool:
+    return isinstance(value, Integral) and value != 0
 
 
 class _OneBlasThread:

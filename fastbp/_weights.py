@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +34,25 @@ class Weights(NamedTuple):
 
     def astype(self, dtype: str) -> Weights:
         """Return weights of another type; arrays that have it already are shared."""
-        return Weights(
-            [coef.astype(dtype, copy=False) for coef in self.coefs],
-            [intercept.astype(dtype, copy=False) for intercept in self.intercepts],
-        )
+        return self.converted(dtype)
+
+    def converted(self, dtype: str, order: Literal["C", "K"] = "K") -> Weights:
+        """Return weights of a type and a memory order; arrays that have both are shared.
+
+        Raises
+        ------
+        ValueError
+            One is beyond the range of that type.
+        """
+        converted = Weights([], [])
+        for name, arrays, kept in zip(("coefs_", "intercepts_"), self, converted, strict=True):
+            for i, array in enumerate(arrays):
+                with np.errstate(over="ignore"):
+                    kept.append(array.astype(dtype, order, copy=False))
+                narrowed = array.dtype.itemsize > kept[i].dtype.itemsize
+                if narrowed and are_finite(array) and not are_finite(kept[i]):
+                    raise ValueError(f"{name}[{i}] holds a number beyond the range of {dtype}.")
+        return converted
 
     def clear(self) -> None:
         """Let go of all arrays."""
@@ -92,15 +107,18 @@ def _refuse_impossible_sizes(units: Sequence[int]) -> None:
         ) from error
 
 
-def check_weights(coefs: Any, intercepts: Any, n_inputs: int, n_outputs: int) -> Weights:
+def check_weights(
+    coefs: Any, intercepts: Any, n_inputs: int, n_outputs: int, finite: bool = True
+) -> Weights:
     """Return ``coefs_`` and ``intercepts_`` as they are now, ready for the core.
 
     They may have been edited or replaced: float arrays of any memory order are taken, of any number
     and width of hidden layers, as long as each layer fits the next. The result is float32 if all
-    are, otherwise float64.
+    are, otherwise float64. ``finite=False`` takes infinities and NaN, too.
     """
     weights = Weights(
-        _float_arrays(coefs, "coefs_", ndim=2), _float_arrays(intercepts, "intercepts_", ndim=1)
+        _float_arrays(coefs, "coefs_", 2, finite),
+        _float_arrays(intercepts, "intercepts_", 1, finite),
     )
     n_layers = len(weights.coefs)
     if n_layers == 0 or len(weights.intercepts) != n_layers:
@@ -116,24 +134,26 @@ def check_weights(coefs: Any, intercepts: Any, n_inputs: int, n_outputs: int) ->
         fan_in = fan_out
     all_single = all(a.dtype == np.float32 for a in (*weights.coefs, *weights.intercepts))
     dtype = "float32" if all_single else "float64"
-    return Weights(
-        [np.ascontiguousarray(coef, dtype) for coef in weights.coefs],
-        [np.ascontiguousarray(intercept, dtype) for intercept in weights.intercepts],
-    )
+    return weights.converted(dtype, "C")
 
 
-def _float_arrays(arrays: Any, name: str, ndim: int) -> list[Array]:
+def _float_arrays(arrays: Any, name: str, ndim: int, finite: bool) -> list[Array]:
     if not isinstance(arrays, list | tuple):
         raise ValueError(f"{name} must be a list of arrays, got {type(arrays).__name__}.")
     checked = []
     for i, item in enumerate(arrays):
-        array = np.asarray(item)
+        if np.ma.isMaskedArray(item):
+            raise ValueError(f"{name}[{i}] is a masked array, whose mask would be ignored.")
+        try:
+            array = np.asarray(item)
+        except ValueError as error:  # lists of different lengths
+            raise ValueError(f"{name}[{i}] is no array: {error}") from error
         if array.dtype.kind != "f" or array.ndim != ndim:
             raise ValueError(
                 f"{name}[{i}] must be a {ndim}-D array of floats, got {array.ndim}-D of "
                 f"{array.dtype}."
             )
-        if not are_finite(array):
+        if finite and not are_finite(array):
             raise ValueError(f"{name}[{i}] holds infinity or NaN.")
         checked.append(array)
     return checked

@@ -18,7 +18,7 @@ LAYERS = [
     {"_activations", "_data", "_dropout", "_schedules", "_threads", "_time_limit", "_weights"},
     {"_callbacks", "_checks", "_class_weight", "_conflicts", "_constraints", "_labels", "_lbfgs"}
     | {"_features", "_gradients", "_losses", "_optimizer", "_progress", "_scoring", "_stochastic"}
-    | {"_validation"},
+    | {"_state", "_validation"},
     {"_base"},
     {"_classifier", "_regressor"},
     {"_displays"},
