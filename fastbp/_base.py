@@ -183,8 +183,10 @@ class BaseBackprop(
             If a parameter or the data are not valid, the training diverges, or ``max_time`` is over
             before the first whole epoch. The estimator is then as it was before.
         KeyboardInterrupt
-            If interrupted before the first whole epoch; the estimator is then as it was before. A
-            later interrupt ends the training with a warning instead.
+            If interrupted before the first whole epoch, inside a search such as ``GridSearchCV``,
+            within three seconds of an interrupt that ended a fit, or when the training has ended;
+            the estimator is then as it was before. Any other interrupt ends the training with a
+            warning instead.
         """
         own = own_validation(X_val, y_val, sample_weight_val)
         return self._fit(Given(X, y, sample_weight), own)

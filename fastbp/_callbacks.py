@@ -35,19 +35,30 @@ STOPPED = "A callback stopped the training."
 
 
 def with_callbacks(fit: Fit) -> Fit:
-    """Decorate ``fit``, so that callbacks are torn down, and one that fails changes nothing.
+    """Decorate ``fit``, so that callbacks are torn down, and one that fails changes nothing."""
+    return or_as_before(_with_teardown(fit))
 
-    The last hooks run when the estimator has what the fit found; it is then given back what it had.
+
+def or_as_before(fit: Fit) -> Fit:
+    """Decorate ``fit`` or ``partial_fit``: where it raises, the estimator is as it was before.
+
+    It may have what the fit found by then: callbacks' last hooks run after that, or an interrupt
+    comes. A generator of random numbers, which is a parameter, goes back as well.
     """
-    managed = _with_teardown(fit)
 
     @functools.wraps(fit)
     def fit_or_restore(estimator: BaseBackprop, *args: Any, **kwargs: Any) -> Any:
-        before = estimator._fitted_attributes()
+        before = vars(estimator).copy()
+        generator = before.get("random_state")
+        drawn: Any = None
+        if isinstance(generator, np.random.RandomState):
+            drawn = generator.get_state(legacy=False)
         try:
-            return managed(estimator, *args, **kwargs)
+            return fit(estimator, *args, **kwargs)
         except BaseException:
-            estimator._replace_fitted_attributes(before)
+            estimator.__dict__ = before  # first, since it is not a call: no interrupt comes between
+            if isinstance(generator, np.random.RandomState):
+                generator.set_state(drawn)
             raise
 
     return fit_or_restore  # type: ignore[return-value]

@@ -16,6 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 
 from ._base import BaseBackprop
+from ._callbacks import or_as_before
 from ._class_weight import class_factors
 from ._data import SomeSamples
 from ._labels import (
@@ -241,7 +242,8 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
     - A fit that diverges raises ValueError. With early stopping it ends there with a
       ConvergenceWarning, and the best weights are restored.
     - An interrupt (Ctrl-C) ends a fit between two updates, with every solver. Before the first
-      whole epoch it is a KeyboardInterrupt, and the estimator stays as it was.
+      whole epoch, inside a search, or within three seconds of one that ended a fit it is a
+      KeyboardInterrupt, and the estimator stays as it was.
     - A warm refit with early stopping restores the best weights also when they are those it began
       with. Changed shapes raise ValueError.
     - Negative sample weights, weights that are all zero, and masked arrays raise ValueError. A
@@ -410,6 +412,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         self.label_smoothing = label_smoothing
 
     @available_if(lambda self: self._check_solver())
+    @or_as_before
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch more, on the weights and solver state of the last call.

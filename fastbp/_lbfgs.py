@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ._callbacks import STOPPED, Tasks
 from ._data import Samples
+from ._interrupts import ends_the_fit_only
 from ._progress import Progress, open_progress
 from ._threads import one_blas_thread
 from ._time_limit import TimeIsOver, TimeLimit
@@ -134,6 +135,8 @@ def fit_lbfgs(
             raise
         if isinstance(stop, TimeIsOver):
             limit.warn("lbfgs", iterations.n_iter)
+        elif not ends_the_fit_only():
+            raise
         else:
             warnings.warn("Training interrupted by user.", stacklevel=2)
         return iterations.finish(model, iterations.state, True)

@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Str
 from sklearn.utils.metaestimators import available_if
 
 from ._base import BaseBackprop
+from ._callbacks import or_as_before
 from ._data import SomeSamples, to_compute_type
 from ._losses import (
     LOSSES,
@@ -262,7 +263,8 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
     - A fit that diverges raises ValueError. With early stopping it ends there with a
       ConvergenceWarning, and the best weights are restored.
     - An interrupt (Ctrl-C) ends a fit between two updates, with every solver. Before the first
-      whole epoch it is a KeyboardInterrupt, and the estimator stays as it was.
+      whole epoch, inside a search, or within three seconds of one that ended a fit it is a
+      KeyboardInterrupt, and the estimator stays as it was.
     - A warm refit with early stopping restores the best weights also when they are those it began
       with. Changed shapes raise ValueError.
     - Negative sample weights, weights that are all zero, masked arrays, and y < 0 with
@@ -431,6 +433,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         self.huber_delta = huber_delta
 
     @available_if(lambda self: self._check_solver())
+    @or_as_before
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch more, on the weights and solver state of the last call.

@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from ._callbacks import STOPPED, Tasks
 from ._data import NON_FINITE, Samples
 from ._dropout import check_dropout, draw_dropout_seed
+from ._interrupts import ends_the_fit_only
 from ._optimizer import SMALLEST_ADAPTIVE_RATE, Optimizer
 from ._progress import Progress, open_progress
 from ._schedules import Schedule
@@ -209,7 +210,7 @@ class Run:
                 else:
                     return False
         except KeyboardInterrupt:
-            if self.standing.n_iter == 0 or self._lacks_score():
+            if self.standing.n_iter == 0 or self._lacks_score() or not ends_the_fit_only():
                 raise
             warnings.warn("Training interrupted by user.", stacklevel=3)
             return True
@@ -226,7 +227,7 @@ class Run:
             factors = self.schedule.factors(self.standing.n_iter)
             step["learning_rates"] = step["learning_rate"] * factors
         samples, net, model = self.samples, self.net, self.model
-        weight = samples.sample_weight
+        weight, earlier = samples.sample_weight, net.progress
         try:
             net.train(
                 samples.X,
@@ -243,7 +244,8 @@ class Run:
                 **model._loss_options(),
             )
         finally:
-            self.rows_trained += net.progress.n_rows
+            if net.progress is not earlier:  # an interrupt may come before the call
+                self.rows_trained += net.progress.n_rows
         whole = net.progress.n_rows == self.n_rows
         if whole:
             self._end_epoch(net.progress.loss_sum / self.n_rows)

@@ -2,6 +2,7 @@
 """Options of the test run."""
 
 import signal
+import sys
 
 import pytest
 
@@ -15,6 +16,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure() -> None:
     # A shell starts what it runs in the background with interrupts ignored; tests send them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def no_earlier_interrupt() -> None:
+    """Let no test's interrupt be the second one after another test's."""
+    interrupts = sys.modules.get("fastbp._interrupts")
+    if interrupts is not None:
+        interrupts.forget()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

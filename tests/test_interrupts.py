@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from models import ESTIMATORS, SOLVERS, digest, draw, fitted
+from sklearn.model_selection import GridSearchCV
 
-from fastbp import BackpropClassifier, BackpropRegressor, _core
+from fastbp import BackpropClassifier, BackpropRegressor, _core, _interrupts
 from fastbp._optimizer import Optimizer
+from fastbp._progress import Progress
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -137,6 +139,47 @@ def test_interrupted_lbfgs_keeps_the_last_iteration(interrupt: Any) -> None:
     interrupt.at = 1
     with pytest.raises(KeyboardInterrupt):
         BackpropClassifier(solver="lbfgs").fit(X, y)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_an_interrupt_ends_a_whole_search(interrupt: Any, solver: str) -> None:
+    interrupt.method, interrupt.at = ("loss_gradient", 4) if solver == "lbfgs" else ("train", 3)
+    model = BackpropClassifier(5, solver=solver, max_iter=6, batch_size=20, random_state=0)
+    search = GridSearchCV(model, {"alpha": [1e-4, 1e-3]}, cv=2, n_jobs=1)
+    state = digest(model)
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(*draw(100))
+    assert digest(model) == state
+    assert not hasattr(search, "cv_results_")
+
+
+def test_an_interrupt_soon_after_another_raises(interrupt: Any) -> None:
+    X, y = draw(100)
+    first, second = (BackpropRegressor(batch_size=20, random_state=0) for _ in range(2))
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        first.fit(X, y)
+    with pytest.raises(KeyboardInterrupt):
+        second.fit(X, y)
+    assert first.interrupted_
+    assert not hasattr(second, "coefs_")
+    _interrupts.forget()  # as after some seconds
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        second.fit(X, y)
+    assert np.array_equal(first.coefs_[0], second.coefs_[0])
+
+
+def test_an_interrupt_before_an_epoch_counts_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted_poll(self: Progress, *args: Any) -> None:
+        polls.append(self)
+        if len(polls) == 3:
+            raise KeyboardInterrupt
+
+    polls: list[Progress] = []
+    monkeypatch.setattr(Progress, "poll", interrupted_poll)
+    model = BackpropRegressor(batch_size=20, random_state=0)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        model.fit(*draw(100))
+    assert (model.n_iter_, model.t_, model._optimizer.step_count) == (2, 200, 10)
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
