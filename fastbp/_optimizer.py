@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import _core
 from ._schedules import OVER_A_FIT
 from ._weights import Weights, check_weights
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 #: From here on the adaptive schedule stops the training instead of dividing the rate.
 SMALLEST_ADAPTIVE_RATE = 1e-6
 
-#: The moments that each solver keeps.
-N_MOMENTS = {"plain_sgd": 0, "sgd": 1, "nesterov": 1, "adam": 2}
+#: The core's solvers that train.
+SOLVERS = [name for name in _core.names()["solvers"] if name != "gradient"]
 SCHEDULES = ("constant", "invscaling", "adaptive", *OVER_A_FIT)
 
 #: What an optimizer's numbers can be.
@@ -104,7 +105,7 @@ class Optimizer:
             if not isinstance(value, Real) or not is_right(value):
                 raise ValueError(f"{name} is {reprlib.repr(value)}.")
         solver, schedule, count = state["solver"], state["schedule"], state["step_count"]
-        if solver not in list(N_MOMENTS) or schedule not in SCHEDULES:
+        if solver not in SOLVERS or schedule not in SCHEDULES:
             raise ValueError(
                 f"solver is {reprlib.repr(solver)}, schedule {reprlib.repr(schedule)}."
             )
@@ -112,8 +113,9 @@ class Optimizer:
             raise ValueError(f"step_count is {reprlib.repr(count)}.")
         count = int(count)
         moments = _check_moments(state["moments"], n_inputs, n_outputs)
-        if len(moments) != N_MOMENTS[solver] and (count > 0 or moments):
-            raise ValueError(f"{solver} has {N_MOMENTS[solver]} moments, got {len(moments)}.")
+        n_moments = _core.solver_moments(solver)
+        if len(moments) != n_moments and (count > 0 or moments):
+            raise ValueError(f"{solver} has {n_moments} moments, got {len(moments)}.")
         return cls(**{**state, "moments": moments})
 
     def to_state(self) -> dict[str, Any]:

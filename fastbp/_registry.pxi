@@ -41,6 +41,11 @@ def loss_link(loss):
     return fbp_loss_link(_lookup("losses", loss)).decode()
 
 
+def solver_moments(solver):
+    """Return how many state vectors a solver keeps per parameter."""
+    return fbp_solver_n_moments(_lookup("solvers", solver))
+
+
 _NAMES = names()
 CHUNK_ROWS = FBP_CHUNK_ROWS  # of a batch, held at once
 _DTYPES = {"float32": FBP_F32, "float64": FBP_F64}

@@ -63,7 +63,7 @@ def _ease(start: float, end: float, share: Factors) -> Factors:
     """Return end + (start - end) · (1 + cos(π · share)) / 2, with the same bits on every CPU.
 
     NumPy's cosine has other last bits on a CPU without AVX2. With s = sin(π · share / 2), what is
-    wanted is 1 - s² in the first half; the second half mirrors it. s is summed by its Taylor series.
+    wanted is 1 - s² in the first half; the second half mirrors it. A Taylor series makes s.
     """
     angle_2 = (np.pi * np.minimum(share, 1 - share) / 2) ** 2  # ≤ (π / 4)²
     sine = np.full_like(share, _SINE_SERIES[-1])
