@@ -395,10 +395,16 @@ int fbp_loss_takes_codes(int id);
  *  Threads any · Memory none allocated; FBP_PARAMETER_NONE for an id out of range */
 int fbp_loss_parameter(int id);
 
-/** The threads OpenMP would use now, in the calling thread: what OMP_NUM_THREADS and limits set by
- *  threadpoolctl leave.
- *  Threads any · Memory none allocated · Returns a count ≥ 1; 1 without OpenMP */
+/** The threads OpenMP would use now, in the calling thread: what OMP_NUM_THREADS, OMP_THREAD_LIMIT and
+ *  limits set by threadpoolctl leave.
+ *  Threads any · Memory none allocated
+ *  Returns  a count ≥ 1; 1 without OpenMP, and in a process forked from the one that loaded this */
 int fbp_max_threads(void);
+
+/** Whether the system has refused to start a thread that a call could have used. Such a call uses
+ *  fewer, with the same bits.
+ *  Threads any · Memory none allocated */
+int fbp_threads_refused(void);
 
 /** The OpenMP specification this was built with, as yyyymm; 0 without OpenMP.
  *  Threads any · Memory none allocated */

@@ -5,7 +5,7 @@
  * The barrier spins briefly, then sleeps in the kernel: a thread that waits for one whose core is
  * taken by a neighbour costs nothing. omp's own barrier spins for as long as OMP_WAIT_POLICY says.
  * The team's size is counted inside the region, since OpenMP may give fewer threads than asked for.
- * One thread calls the body directly.
+ * One thread calls the body directly. What may keep a region from having several is in team.c.
  */
 #ifndef FBP_TEAM_H
 #define FBP_TEAM_H
@@ -80,9 +80,14 @@ static inline void fbp_team_barrier(fbp_team *team, int n_threads)
     fbp_barrier_sleep(team, generation);
 }
 
+/* Threads that the calling thread's next region can have, at most n: one in a forked process, fewer
+ * than n where the system refuses to start more. */
+int fbp_team_size(int n_threads);
+
 static inline void fbp_team_run(int n_threads, fbp_body_fn *body, void *context)
 {
 #ifdef _OPENMP
+    n_threads = fbp_team_size(n_threads);
     if (n_threads > 1) {
 #pragma omp parallel num_threads(n_threads)
         {

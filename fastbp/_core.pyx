@@ -6,6 +6,7 @@ Nothing here is policy. ``_core.pyi`` says what each part takes and gives. The m
 are included: names and families, arrays, losses' numbers, and predictions without a ``Net``.
 """
 
+import warnings
 from collections import namedtuple
 
 import numpy as np
@@ -68,6 +69,23 @@ cdef _finish(fbp_status status, _Poll asked, str culprits):
         raise ValueError(f"{culprits} hold invalid row numbers, column indices, codes or weights.")
     if status != FBP_ESTOPPED:
         _check(status)
+    if not _told_of_threads and fbp_threads_refused():
+        _tell_of_threads()
+
+
+_told_of_threads = False
+
+
+cdef _tell_of_threads():
+    """Warn, once in a process."""
+    global _told_of_threads
+    _told_of_threads = True
+    warnings.warn(
+        "The system refused to start a thread: a limit on processes or memory is reached. Fits and "
+        "predictions use fewer threads, which changes their speed only.",
+        RuntimeWarning,
+        stacklevel=1,
+    )
 
 
 cdef _check(fbp_status status):

@@ -102,4 +102,5 @@ cdef extern from "fbp.h" nogil:
     int fbp_loss_takes_codes(int id)
     int fbp_loss_parameter(int id)
     int fbp_max_threads()
+    int fbp_threads_refused()
     int fbp_openmp_version()

@@ -64,8 +64,7 @@ def are_within(X, dtype, int n_threads):
     isa = _default_isa_id(_PRECISION_IDS["highest"], real)
     with nogil:
         status = fbp_check_rows(&x, real, isa, n_threads)
-    if status != FBP_ENONFINITE:
-        _check(status)
+    _finish(status if status != FBP_ENONFINITE else FBP_OK, _NEVER_ASKED, "X")
     return status == FBP_OK
 
 

@@ -17,7 +17,6 @@ cdef extern from *:
     """
     const char *FASTBP_COMPILER
 
-_PID = os.getpid()
 _pinned_isa = None
 
 
@@ -91,7 +90,7 @@ def _check_isa(isa):
 
 def max_threads():
     """Return the threads OpenMP would use now; 1 in a forked child, whose team did not survive."""
-    return fbp_max_threads() if os.getpid() == _PID else 1
+    return fbp_max_threads()
 
 
 def build_info():

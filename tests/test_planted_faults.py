@@ -107,6 +107,12 @@ FAULTS = {
         "atomic_store(&t->stop_in_weights, 1), i = net->n_tasks;",
         "test_stops",
     ),
+    "threads that the system may refuse": Fault(
+        "team.c", "if (n_threads > last) {", "if (n_threads < 0) {", "test_team"
+    ),
+    "a team in a forked process": Fault(
+        "team.c", "return getpid() != home;", "return 0;", "test_team"
+    ),
 }
 
 PROGRAMS = sorted({fault.seen_by for fault in FAULTS.values()})

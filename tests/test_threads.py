@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,9 @@ from models import draw
 from sklearn.datasets import load_digits
 
 from fastbp import BackpropClassifier, BackpropRegressor, _core, _threads
+
+#: The package under test, wherever it is, and not one in the working directory.
+PACKAGE = str(Path(_core.__file__).parents[1])
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -72,14 +76,18 @@ def test_blas_has_one_thread_inside_lbfgs_only(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"])
 def test_thread_limit_follows_the_environment(variable: str, tmp_path: Path) -> None:
     program = "from fastbp import _threads; print(_threads.thread_limit(None))"
-    # The package under test, wherever it is, and not one in the working directory.
-    package = str(Path(_core.__file__).parents[1])
-    environment = {**os.environ, variable: "1", "PYTHONPATH": package}
+    assert run(program, tmp_path, **{variable: "1"}) == ["1"]
+
+
+def run(program: str, folder: Path, **variables: str) -> list[str]:
+    """Return the words that a program prints, in a process with such variables."""
     ran = subprocess.run(
         [sys.executable, "-c", program],
-        env=environment, cwd=tmp_path, capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": PACKAGE, **variables},
+        cwd=folder, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    assert ran.stdout.strip() == "1"
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.split()
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -91,3 +99,48 @@ def test_threads_do_not_change_a_bit(solver: str) -> None:
     ]
     for one, all_threads in zip(models[0].coefs_, models[1].coefs_, strict=True):
         np.testing.assert_array_equal(one, all_threads)
+
+
+REFUSED_THREADS = """
+import ctypes, os, pickle, warnings
+from sklearn.datasets import load_digits
+from fastbp import BackpropClassifier, _core, _threads
+
+_threads._cpu_count = _threads._affinity = lambda: 4
+refuse_threads = ctypes.CDLL(os.environ["LD_PRELOAD"]).refuse_threads
+n_running = lambda: len(os.listdir("/proc/self/task"))
+X, y = load_digits(return_X_y=True)
+fit = lambda **given: BackpropClassifier(max_iter=3, random_state=0, **given).fit(X, y)
+warnings.simplefilter("ignore")
+expected = [pickle.dumps(fit(n_jobs=1, solver=solver).coefs_) for solver in ("adam", "lbfgs")]
+
+refuse_threads(1)
+before = n_running()
+model = BackpropClassifier(max_iter=3)
+with warnings.catch_warnings():
+    warnings.simplefilter("error", RuntimeWarning)
+    try:
+        model.fit(X, y)
+    except RuntimeWarning:
+        print("raised", len(vars(model)) == len(vars(BackpropClassifier())))
+_core._told_of_threads = False
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for _ in range(2):
+        for solver, bits in zip(("adam", "lbfgs"), expected):
+            model = fit(solver=solver)
+            print(pickle.dumps(model.coefs_) == bits)
+    model.predict(X.repeat(20, axis=0))
+print(*(w.category.__name__ for w in caught if w.category.__name__ == "RuntimeWarning"))
+print(n_running() == before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="preloads a library")
+def test_threads_that_the_system_refuses(tmp_path: Path) -> None:
+    compiler = os.environ.get("CC", "cc").split()
+    assert shutil.which(compiler[0])
+    library, source = tmp_path / "refused.so", Path(__file__).with_name("refused_threads.c")
+    subprocess.run([*compiler, "-shared", "-fPIC", source, "-ldl", "-o", library], check=True)
+    told = run(REFUSED_THREADS, tmp_path, LD_PRELOAD=str(library), OMP_NUM_THREADS="4")
+    assert told == ["raised", "True", *["True"] * 4, "RuntimeWarning", "True"]
