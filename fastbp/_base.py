@@ -16,14 +16,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _core
 from ._activations import activations_of, bound_factors, check_activation
 from ._callbacks import CallbackSupportMixin, Tasks, begin_tasks, with_callbacks
-from ._checks import check_hidden_layer_sizes, check_own_validation, check_X_y
+from ._checks import (
+    check_hidden_layer_sizes,
+    check_own_validation,
+    check_X_y,
+    with_checked_parameters,
+)
 from ._conflicts import refuse_conflicts
 from ._constraints import CONSTRAINTS, refuse_beyond_float64
 from ._data import (
@@ -73,7 +78,11 @@ PRIVATE_FITTED_ATTRIBUTES = frozenset(
 
 
 class BaseBackprop(
-    CallbackSupportMixin, HiddenFeaturesMixin, GradientMixin, BaseEstimator, metaclass=ABCMeta
+    CallbackSupportMixin,  # type: ignore[misc]
+    HiddenFeaturesMixin,
+    GradientMixin,
+    BaseEstimator,  # type: ignore[misc]
+    metaclass=ABCMeta,
 ):
     """Multilayer perceptron trained by backpropagation; base of the two estimators."""
 
@@ -137,7 +146,7 @@ class BaseBackprop(
     _scored_by: str | None
 
     @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
+    @with_checked_parameters
     def fit(
         self,
         X: Any,

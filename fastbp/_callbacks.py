@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 try:
-    from sklearn.callback import CallbackSupportMixin, ProgressBar
+    from sklearn.callback import CallbackSupportMixin as CallbackSupportMixin
+    from sklearn.callback import ProgressBar
     from sklearn.callback import with_callbacks as _with_teardown
 except ImportError:  # scikit-learn 1.8 and older
 
@@ -107,9 +108,10 @@ class WatchedTasks(Tasks):
             earlier = dict.fromkeys(self.shown["estimator"]._fitted_attributes())
             return earlier | {name: _copy(value) for name, value in attributes().items()}
 
-        return self.epoch.call_on_fit_task_end(
+        ends: bool = self.epoch.call_on_fit_task_end(
             **self.shown, reconstruction_attributes=reconstruction_attributes
         )
+        return ends
 
     def end(self) -> None:
         self.root.call_on_fit_task_end(**self.shown, reconstruction_attributes={})

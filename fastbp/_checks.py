@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import scipy.sparse as sp
-from sklearn.base import RegressorMixin
+from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import column_or_1d
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
 from . import _core
@@ -25,6 +27,23 @@ from ._scoring import Given
 
 if TYPE_CHECKING:
     from ._base import BaseBackprop
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+# scikit-learn's decorators have no types; without these two, users' tools would not know methods.
+
+
+def with_checked_parameters(fit: Method) -> Method:
+    """Decorate a method that fits, so that the estimator's parameters are checked first."""
+    checked: Method = _fit_context(prefer_skip_nested_validation=True)(fit)
+    return checked
+
+
+def unless_lbfgs(method: Method) -> Method:
+    """Decorate a method that an estimator has with the other solvers only."""
+    available: Method = available_if(lambda model: model._check_solver())(method)
+    return available
 
 
 def check_hidden_layer_sizes(hidden_layer_sizes: Any) -> list[int]:

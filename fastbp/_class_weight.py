@@ -35,11 +35,12 @@ def class_factors(
             "samples at once. Give class_weight the dict of what sklearn.utils.class_weight."
             "compute_class_weight('balanced', classes=classes, y=y) returns for all of y."
         )
-    factors = np.asarray(
+    factors: NDArray[np.float64] = np.asarray(
         compute_class_weight(class_weight, classes=model.classes_, y=y), np.float64
     )
     if not (np.isfinite(factors) & (factors >= 0)).all():
         raise ValueError(
             f"The weights in class_weight must be finite and at least 0, got {class_weight!r}."
         )
-    return factors[np.searchsorted(model.classes_, y)]
+    of_samples: NDArray[np.float64] = factors[np.searchsorted(model.classes_, y)]
+    return of_samples

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 
 from ._base import BaseBackprop
 from ._callbacks import or_as_before
+from ._checks import unless_lbfgs, with_checked_parameters
 from ._class_weight import class_factors
 from ._data import SomeSamples
 from ._labels import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-class BackpropClassifier(ClassifierMixin, BaseBackprop):
+class BackpropClassifier(ClassifierMixin, BaseBackprop):  # type: ignore[misc]
     """Multilayer perceptron for classification, trained by backpropagation in a C core.
 
     It minimises the log loss: of a softmax over the classes, or of logistic outputs for two classes
@@ -411,9 +411,9 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
 
-    @available_if(lambda self: self._check_solver())
+    @unless_lbfgs
     @or_as_before
-    @_fit_context(prefer_skip_nested_validation=True)
+    @with_checked_parameters
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch more, on the weights and solver state of the last call.
 
@@ -539,9 +539,11 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         if self._multilabel:
             return -np.logaddexp(0, -z)
         if self.n_outputs_ == 1:
-            return -np.logaddexp(0, np.hstack([z, -z]))
+            both: Array = -np.logaddexp(0, np.hstack([z, -z]))
+            return both
         z = z - z.max(axis=1, keepdims=True)
-        return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+        logs: Array = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+        return logs
 
     def _encode_targets(
         self, y: Any, dtype: str, incremental: bool, classes: Any
@@ -567,7 +569,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         """Return y, of known labels, as the core's loss takes it."""
         if self._multilabel:
             return encode_indicators(y, dtype)
-        codes = np.searchsorted(self.classes_, y)
+        codes: Array = np.searchsorted(self.classes_, y)
         if self._core_loss == "log_loss":
             return codes.astype(np.int32)
         return codes.reshape(-1, 1).astype(dtype)
@@ -580,7 +582,8 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):
         if self._multilabel:
             return (outputs > 0.5).astype(np.int64)
         if self.n_outputs_ > 1:
-            return outputs.argmax(axis=1)
+            places: Array = outputs.argmax(axis=1)
+            return places
         if len(self.classes_) == 1:
             return np.zeros(len(outputs), dtype=np.int64)
         return (outputs[:, 0] > 0.5).astype(np.int64)

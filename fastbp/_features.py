@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-class HiddenFeaturesMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class HiddenFeaturesMixin(
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+):
     """``transform`` for the estimators."""
 
     def transform(self, X: Any) -> Array:

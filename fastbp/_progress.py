@@ -263,7 +263,8 @@ class Notebook(Live):
     def __enter__(self) -> Self:
         from IPython.display import display
 
-        self.handle = display(self.bundle(), raw=True, display_id=True)
+        show: Any = display  # which has no types
+        self.handle = show(self.bundle(), raw=True, display_id=True)
         return self
 
     def draw(self) -> None:

@@ -43,7 +43,12 @@ import numpy as np
 import scipy.special
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+Array = NDArray[np.floating[Any]]
+
+
+def row_sums(a: Array) -> Array:
+    sums: Array = a.sum(axis=1)
+    return sums
 
 
 # Activations and their derivatives with respect to z. Where it is shorter, a derivative is written
@@ -80,7 +85,7 @@ def relu(z: Array) -> Array:
 
 
 def relu_derivative(z: Array, a: Array) -> Array:
-    return a > 0  # at the kink the slope is taken to be 0
+    return (a > 0).astype(a.dtype)  # at the kink the slope is taken to be 0
 
 
 def leaky_relu(z: Array) -> Array:
@@ -115,13 +120,18 @@ def selu_derivative(z: Array, a: Array) -> Array:
     return np.where(z > 0, SELU_SCALE, a + SELU_SCALE * SELU_ALPHA)
 
 
+def normal_share_below(z: Array) -> Array:
+    """Return the probability that a standard normal variable is below z."""
+    share: Array = scipy.special.ndtr(z)
+    return share
+
+
 def gelu(z: Array) -> Array:
-    # z times the probability that a standard normal variable is below it.
-    return z * scipy.special.ndtr(z)
+    return z * normal_share_below(z)
 
 
 def gelu_derivative(z: Array, a: Array) -> Array:
-    return scipy.special.ndtr(z) + z * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    return normal_share_below(z) + z * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
 
 
 def silu(z: Array) -> Array:
@@ -148,7 +158,7 @@ def mish(z: Array) -> Array:
 
 
 def mish_derivative(z: Array, a: Array) -> Array:
-    t = np.tanh(softplus(z))
+    t: Array = np.tanh(softplus(z))
     return t + z * logistic(z) * (1 - t * t)
 
 
@@ -175,7 +185,8 @@ ACTIVATIONS: dict[str, Activation] = {
 def softmax(z: Array) -> Array:
     # Subtracting the row's largest z changes nothing in the ratio, and no exp overflows.
     e = np.exp(z - z.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
+    shares: Array = e / e.sum(axis=1, keepdims=True)
+    return shares
 
 
 def exponential(z: Array) -> Array:
@@ -190,7 +201,8 @@ def exponential(z: Array) -> Array:
 def squared_error(y: Array, o: Array, p: Any = None) -> Array:
     # The *mean* over outputs, although o - y is the gradient of the sum over them. The
     # two differ by the factor O; scikit-learn has it so, and so its curves are matched.
-    return ((y - o) ** 2).mean(axis=1) / 2
+    n_outputs: int = o.shape[1]
+    return row_sums((y - o) ** 2) / n_outputs / 2
 
 
 def difference(y: Array, o: Array, p: Any = None) -> Array:
@@ -204,7 +216,7 @@ def by_sign(y: Array, o: Array, below: Any, above: Any) -> Array:
 
 
 def absolute_error(y: Array, o: Array, p: Any = None) -> Array:
-    return (absolute_error_slope(y, o) * (o - y)).sum(axis=1)
+    return row_sums(absolute_error_slope(y, o) * (o - y))
 
 
 def absolute_error_slope(y: Array, o: Array, p: Any = None) -> Array:
@@ -213,7 +225,7 @@ def absolute_error_slope(y: Array, o: Array, p: Any = None) -> Array:
 
 def quantile(y: Array, o: Array, p: Array) -> Array:
     # The pinball loss (Koenker and Bassett, 1978): least on average where o is the p-quantile of y.
-    return (quantile_slope(y, o, p) * (o - y)).sum(axis=1)
+    return row_sums(quantile_slope(y, o, p) * (o - y))
 
 
 def quantile_slope(y: Array, o: Array, p: Array) -> Array:
@@ -223,7 +235,7 @@ def quantile_slope(y: Array, o: Array, p: Array) -> Array:
 def huber(y: Array, o: Array, p: Array) -> Array:
     # A parabola near the target, from p on a line of its slope there (Huber, 1964).
     slope = huber_slope(y, o, p)
-    return (slope * (o - y) - slope * slope / 2).sum(axis=1)
+    return row_sums(slope * (o - y) - slope * slope / 2)
 
 
 def huber_slope(y: Array, o: Array, p: Array) -> Array:
@@ -240,23 +252,23 @@ def clip_probability(p: Array) -> Array:
 
 def binary_log_loss(y: Array, o: Array, p: Any = None) -> Array:
     q = clip_probability(o)
-    return -(y * np.log(q) + (1 - y) * np.log(1 - q)).sum(axis=1)
+    return -row_sums(y * np.log(q) + (1 - y) * np.log(1 - q))
 
 
 def log_loss(y: Array, o: Array, p: Any = None) -> Array:
-    return -(y * np.log(clip_probability(o))).sum(axis=1)
+    return -row_sums(y * np.log(clip_probability(o)))
 
 
 def poisson(y: Array, o: Array, p: Any = None) -> Array:
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         y_log_ratio = np.where(y == 0, 0, y * np.log(np.where(y == 0, 1, y) / o))
-        return (y_log_ratio - y + o).sum(axis=1)
+        return row_sums(y_log_ratio - y + o)
 
 
 def gamma(y: Array, o: Array, p: Any = None) -> Array:
     # Half the gamma deviance.
     with np.errstate(divide="ignore", over="ignore"):
-        return (np.log(o / y) + y / o - 1).sum(axis=1)
+        return row_sums(np.log(o / y) + y / o - 1)
 
 
 def gamma_slope(y: Array, o: Array, p: Any = None) -> Array:

@@ -64,7 +64,9 @@ def random_numbers(key: tuple[int, int], rows: int, units: int) -> NDArray[np.ui
     words = np.stack(philox((counter & LOW, counter >> HALF, row & LOW, row >> HALF), key))
     which = (place // 32 * 2 + place % 2).astype(np.intp) + np.zeros(words.shape[1:], np.intp)
     word = np.take_along_axis(words, which[None], axis=0)[0]
-    return np.where(place // 16 % 2 == 1, word >> np.uint64(16), word & np.uint64(0xFFFF))
+    draws: NDArray[np.uint64]
+    draws = np.where(place // 16 % 2 == 1, word >> np.uint64(16), word & np.uint64(0xFFFF))
+    return draws
 
 
 def mask(seed: int, step: int, layer: int, rate: float, rows: int, units: int) -> Any:

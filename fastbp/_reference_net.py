@@ -419,10 +419,10 @@ def _check_name(name: Any, kind: str, table: Iterable[str]) -> None:
 
 
 def _check_real(dtype: Any) -> np.dtype[Any]:
-    dtype = np.dtype(dtype)
-    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ValueError(f"dtype must be float32 or float64, got {dtype}")
-    return dtype
+    real: np.dtype[Any] = np.dtype(dtype)
+    if real not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype must be float32 or float64, got {real}")
+    return real
 
 
 def _check_array(array: Any, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:

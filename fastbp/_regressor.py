@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import RegressorMixin
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
-from sklearn.utils.metaestimators import available_if
 
 from ._base import BaseBackprop
 from ._callbacks import or_as_before
+from ._checks import unless_lbfgs, with_checked_parameters
 from ._data import SomeSamples, to_compute_type
 from ._losses import (
     LOSSES,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-class BackpropRegressor(RegressorMixin, BaseBackprop):
+class BackpropRegressor(RegressorMixin, BaseBackprop):  # type: ignore[misc]
     """Multilayer perceptron for regression, trained by backpropagation in a C core.
 
     It minimises the squared error, or another loss, of one or many outputs. Parameters, methods and
@@ -432,9 +432,9 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):
         self.quantile = quantile
         self.huber_delta = huber_delta
 
-    @available_if(lambda self: self._check_solver())
+    @unless_lbfgs
     @or_as_before
-    @_fit_context(prefer_skip_nested_validation=True)
+    @with_checked_parameters
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch more, on the weights and solver state of the last call.
 

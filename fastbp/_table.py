@@ -346,7 +346,7 @@ def parse_target(target: pd.Series[str], name: str, task: str | None) -> tuple[s
 
 
 def _labels(target: pd.Series[str], values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    text = target.to_numpy(dtype=str)
+    text: np.ndarray[Any, Any] = target.to_numpy(dtype=str)
     if np.isfinite(values).all() and (np.abs(values) < 2**53).all():
         integers = values.astype(np.int64)
         if (integers.astype(str) == text).all():

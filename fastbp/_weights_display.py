@@ -262,7 +262,7 @@ class WeightsDisplay:
 
 def _known_names(network: Any, pipelines: list[Any]) -> Sequence[str] | None:
     """Return the names of the features that reach the network, if they have any."""
-    names: Any = getattr(network, "feature_names_in_", None)
+    names: Sequence[str] | None = getattr(network, "feature_names_in_", None)
     if names is not None or not pipelines:
         return names
     for pipeline in pipelines:  # from the outermost; each knows what comes out of its first steps
