@@ -37,7 +37,8 @@ STOPPED = "A callback stopped the training."
 
 def with_callbacks(fit: Fit) -> Fit:
     """Decorate ``fit``, so that callbacks are torn down, and one that fails changes nothing."""
-    return or_as_before(_with_teardown(fit))
+    managed: Fit = _with_teardown(fit)
+    return or_as_before(managed)
 
 
 def or_as_before(fit: Fit) -> Fit:

@@ -165,7 +165,7 @@ def test_users_tools_see_the_types(tmp_path: Path) -> None:
     told = [line.partition('Revealed type is "')[2][:-1] for line in lines if "Revealed" in line]
     ours = "fastbp._classifier.BackpropClassifier"
     assert told[:2] == [ours, ours]
-    assert "ndarray" in told[2] and told[3].startswith("builtins.list[")
+    assert "ndarray" in told[2] and "list[" in told[3]
     assert told[4].endswith("float") and "ndarray" in told[5]
     assert told[6] == "fastbp._loss_curve_display.LossCurveDisplay"
     assert "ndarray" in told[7] and told[8] == "None"
