@@ -241,7 +241,7 @@ class BaseBackprop(
         dtype = self._compute_type()
         refuse_conflicts(self, dtype, incremental, own is not None)
 
-        X, y = check_X_y(self, given, dtype, reset=fresh)
+        X, y = check_X_y(self, given, dtype, reset=fresh, trains=True)
         targets, n_outputs = self._encode_targets(y, dtype, incremental, classes)
         self.out_activation_ = _core.loss_link(self._core_loss)
         class_factors = self._weight_factors(y, incremental)

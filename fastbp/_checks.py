@@ -24,6 +24,7 @@ from ._data import (
     refuse_masked_arrays,
 )
 from ._scoring import Given
+from ._spread import warn_of_lost_spread
 
 if TYPE_CHECKING:
     from ._base import BaseBackprop
@@ -58,25 +59,32 @@ def check_hidden_layer_sizes(hidden_layer_sizes: Any) -> list[int]:
     return [int(size) for size in sizes]
 
 
-def check_X_y(model: BaseBackprop, given: Given, dtype: str, reset: bool) -> tuple[Any, Any]:
-    """Return X as the core reads it, and validated y."""
+def check_X_y(
+    model: BaseBackprop, given: Given, dtype: str, reset: bool, trains: bool = False
+) -> tuple[Any, Any]:
+    """Return X as the core reads it, and validated y; warn of what training could not use."""
     refuse_masked_arrays(**given._asdict())
     # One reading of X by all threads; only what it refuses is looked at for what to say.
     checked = _core.are_within(given.X, dtype, model._thread_limit())
+    is_regressor = isinstance(model, RegressorMixin)
     X, y = validate_data(
         model,
         given.X,
         given.y,
         accept_sparse=["csr", "csc"],
         multi_output=True,
-        y_numeric=isinstance(model, RegressorMixin),
+        y_numeric=is_regressor,
         dtype=dtype_to_validate(given.X),
         ensure_all_finite=not checked,
         reset=reset,
     )
     if y.ndim == 2 and y.shape[1] == 1 and not sp.issparse(y):
         y = column_or_1d(y, warn=True)
-    return X if checked else core_rows(X, dtype, NON_FINITE), y
+    rows = X if checked else core_rows(X, dtype, NON_FINITE)
+    if trains:
+        names = getattr(model, "feature_names_in_", None)
+        warn_of_lost_spread(X, y if is_regressor else None, names, dtype)
+    return rows, y
 
 
 def check_own_validation(

@@ -259,6 +259,9 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):  # type: ignore[misc]
 
     - The default is float32 for 'sgd' and 'adam', whatever type X has. ``dtype="float64"`` gives
       scikit-learn's numbers. Predictions are float64, or float32 when X is.
+    - A column of X or y whose values float32 cannot tell apart because they differ too little for
+      their size, such as timestamps of one hour or large ids, is warned of, once per fit. Scale it
+      first, or set ``dtype="float64"``, which holds such numbers.
     - A fit that fails leaves the estimator as it was.
     - A fit that diverges raises ValueError. With early stopping it ends there with a
       ConvergenceWarning, and the best weights are restored.
