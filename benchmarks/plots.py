@@ -22,6 +22,12 @@ DRAWN = (
     ('fastbp, "high"', ("fastbp high",), "#1b7f5c", "o"),
     ('fastbp, "medium"', ("fastbp medium",), "#4fae3d", "o"),
 )
+# what the summary draws of them, and where its label goes, in points
+SUMMED_UP = (
+    ("PyTorch, eager or compiled", FLOAT32_TORCH, "#d98b3a", "^"),
+    ("JAX, jitted epoch", ("jax",), "#7b5ea7", "D"),
+    ("fastbp, default settings", ("fastbp",), "#0b5394", "o"),
+)
 WIDTH_STYLES = {
     "default": ("#0b5394", "o", "default"),
     "high": ("#1b7f5c", "o", '"high"'),
@@ -87,6 +93,54 @@ def draw_speedups(report: Report, path: Path) -> None:
     axes.set_xlabel("median of the rounds; lines from the least to the greatest")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=9)
     figure.savefig(path, bbox_inches="tight")
+
+
+def draw_summary(report: Report, path: Path) -> None:
+    """Draw the same for the default settings and the float32 peers only, with the figures."""
+    found = entries(report)
+    figure, axes = _figure(
+        report, "Training: times sooner than scikit-learn", (7, 0.6 + 0.42 * len(found))
+    )
+    for label, sides, colour, marker in SUMMED_UP:
+        points = {-i: _point(entry, sides) for i, entry in enumerate(found)}
+        middles = {height: point[0] for height, point in points.items() if point}
+        ours = sides == ("fastbp",)
+        axes.scatter(
+            list(middles.values()),
+            list(middles),
+            s=110 if ours else 40,
+            c=colour,
+            marker=marker,
+            label=label,
+            zorder=3 if ours else 2,
+        )
+        for height, value in middles.items() if ours else ():
+            axes.plot([1, value], [height, height], color=colour, linewidth=5, alpha=0.25, zorder=1)
+            axes.text(
+                1.01, height, f"{value:.1f}×", transform=axes.get_yaxis_transform(), va="center",
+                color=colour, fontweight="bold", fontsize=12,
+            )  # fmt: skip
+    axes.axvline(1, color="#555555", linewidth=1)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(_locator())
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+    axes.xaxis.minorticks_off()
+    axes.grid(axis="x", color="#eeeeee")
+    axes.set_axisbelow(True)
+    axes.set_yticks([-i for i in range(len(found))], [_described(entry) for entry in found])
+    axes.set_ylim(-len(found) + 0.4, 0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("scikit-learn on float64 X: 1×; medians of the rounds")
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.35, -0.15), frameon=False, fontsize=9, ncols=3
+    )
+    figure.savefig(path, bbox_inches="tight")
+
+
+def _described(entry: Entry) -> str:
+    """Return a workload's name and its shape."""
+    layers = ", ".join(str(units) for units in entry["hidden"])
+    return f"{entry['name']}: {entry['rows']:,} × {entry['features']} → {layers}"
 
 
 def _locator() -> Any:

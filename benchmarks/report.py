@@ -92,6 +92,7 @@ def main(argv: list[str] | None = None) -> None:
     readme.write_text(insert(readme.read_text("utf-8"), section(report)), "utf-8")
     if report["workloads"]:
         plots.draw_speedups(report, args.folder / "speedups.png")
+        plots.draw_summary(report, args.folder / "summary.png")
     if "widths" in report["parts"]:
         plots.draw_shares(report, args.folder / "peak_share.png")
 

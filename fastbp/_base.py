@@ -47,6 +47,7 @@ from ._features import HiddenFeaturesMixin
 from ._gradients import GradientMixin
 from ._lbfgs import fit_lbfgs
 from ._optimizer import Optimizer
+from ._representation import RepresentationMixin
 from ._scoring import Given
 from ._state import from_state, to_state
 from ._stochastic import STOCHASTIC_ATTRIBUTES, fit_stochastic
@@ -81,6 +82,7 @@ class BaseBackprop(
     CallbackSupportMixin,  # type: ignore[misc]
     HiddenFeaturesMixin,
     GradientMixin,
+    RepresentationMixin,
     BaseEstimator,  # type: ignore[misc]
     metaclass=ABCMeta,
 ):

@@ -185,7 +185,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):  # type: ignore[misc]
         The loss, penalty included, of the last epoch or iteration.
     best_loss_ : float or None
         The lowest loss of an epoch; None with early stopping. Not set by 'lbfgs'.
-    loss_curve_ : list of float, of length n_iter_ (longer after warm starts and partial fits)
+    loss_curve_ : list of float, of length ``n_iter_`` (longer after warm starts and partial fits)
         The loss of each epoch. Not set by 'lbfgs'.
     validation_scores_ : list of float or None
         The accuracy, or what ``scoring`` asks for, on the validation data after each epoch; None
@@ -200,13 +200,13 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):  # type: ignore[misc]
         without early stopping. Not set by 'lbfgs'.
     t_ : int
         The number of samples trained on since the weights were drawn.
-    coefs_ : list of ndarray of shape (fan_in, fan_out), of length n_layers_ - 1
+    coefs_ : list of ndarray of shape (fan_in, fan_out), of length ``n_layers_ - 1``
         The weights of each layer. Predictions use them as they are, also after an edit.
-    intercepts_ : list of ndarray of shape (fan_out,), of length n_layers_ - 1
+    intercepts_ : list of ndarray of shape (fan_out,), of length ``n_layers_ - 1``
         The biases of each layer.
     n_features_in_ : int
         The number of features seen by ``fit``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (``n_features_in_``,)
         Their names, if X had names that are all strings.
     n_iter_ : int
         The epochs or iterations of the last call.
@@ -328,8 +328,6 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):  # type: ignore[misc]
     """
 
     __module__ = "fastbp"
-    _doc_link_module = "fastbp"
-    _doc_link_template = "https://scikit-learn.org/stable/modules/generated/sklearn.neural_network.MLPClassifier.html"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseBackprop._parameter_constraints,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every code block of README.md runs as it stands."""
+"""Every code block of README.md runs as it stands, and its figures are the benchmark's."""
 
 import os
 import re
@@ -9,10 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from blocks import applied, blocks, changed, without
 from sklearn.datasets import load_breast_cancer
 
+import fastbp
+
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = blocks(ROOT / "README.md")
 PYTHON = [text for language, text in BLOCKS if language == "python"]
 SHELL = [text for language, text in BLOCKS if language == "bash"]
 INSTALLS = [text for text in SHELL if text.startswith("pip install")]
@@ -29,7 +33,7 @@ def run(*command: str, cwd: Path, path: Path, **variables: str) -> str:
 
 
 def test_every_block_is_known() -> None:
-    assert {language for language, _ in BLOCKS} == {"bash", "python"}
+    assert {language for language, _ in BLOCKS} == {"bash", "bibtex", "diff", "python"}
     assert PYTHON and INSTALLS and USES
 
 
@@ -37,6 +41,52 @@ def test_every_block_is_known() -> None:
 def test_python(program: str, tmp_path: Path) -> None:
     here = Path(sys.executable).parent
     assert run(sys.executable, "-W", "error", "-c", program, cwd=tmp_path, path=here)
+
+
+def test_the_change_of_one_line(tmp_path: Path) -> None:
+    (diff,) = (text for language, text in BLOCKS if language == "diff")
+    assert len(changed(diff)) == 2
+    here = Path(sys.executable).parent
+    scores = []
+    for program in (without(diff), applied(diff)):
+        show = "print(type(model).__module__.split('.')[0])"
+        printed = run(sys.executable, "-c", program + show, cwd=tmp_path, path=here).split()
+        scores.append(float(printed[0]))
+    assert printed[1] == "fastbp"
+    assert scores[0] == pytest.approx(scores[1], abs=0.02)
+
+
+def test_the_citation() -> None:
+    (text,) = (text for language, text in BLOCKS if language == "bibtex")
+    assert text.count("{") == text.count("}")
+    assert f"version = {{{fastbp.__version__}}}" in text
+
+
+def test_the_figures_are_the_benchmarks() -> None:
+    measured = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
+    table = measured.partition("### Training")[2].partition("Thousand samples")[0]
+    rows = dict(re.findall(r"^\| ([\w ]+) \| ([\d.]+)", table, re.M))
+    peers = dict(re.findall(r"^\| ([\w ]+) \| [^|]+ \| ([\d.]+)", table, re.M))
+    figures = re.search(
+        r"([\d.]+) times as fast as scikit-learn's \(geometric mean; ([\d.]+) on (\w+), ([\d.]+) on"
+        r" (\w+)\), one row was predicted ([\d.]+) times",
+        README.replace("\n", " "),
+    )
+    assert figures
+    mean, most, where_most, least, where_least, row = figures.groups()
+    assert mean == f"{float(rows['geometric mean']):.1f}"
+    assert most == rows[where_most] and float(most) == max(map(float, rows.values()))
+    assert least == f"{float(rows[where_least]):.1f}"
+    assert float(rows[where_least]) == min(map(float, rows.values()))
+    assert f"| one row, digits | {row} (" in measured
+    # "took longer on all workloads but wide": the best of all peers did
+    assert [name for name, ratio in peers.items() if float(ratio) < 1] == ["wide"]
+
+
+def test_links_arrive() -> None:
+    links = re.findall(r"\]\(([^)#]+)", README)
+    assert len(links) > 15
+    assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
 
 
 @pytest.mark.parametrize("script", USES)

@@ -19,7 +19,7 @@ LAYERS = [
     | {"_time_limit", "_weights"},
     {"_callbacks", "_checks", "_class_weight", "_conflicts", "_constraints", "_labels", "_lbfgs"}
     | {"_features", "_gradients", "_losses", "_optimizer", "_progress", "_scoring", "_stochastic"}
-    | {"_state", "_validation"},
+    | {"_representation", "_state", "_validation"},
     {"_base"},
     {"_classifier", "_regressor"},
     {"_displays"},
