@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+#include "isa/fpenv.h"
+
 #define BEYOND_FLOAT 0x1.fffffe0000001p127 /* the double next to the largest float */
 
 static int csr_is_valid(const fbp_matrix *x)
@@ -59,6 +61,7 @@ int fbp_order_is_valid(const int64_t *order, int64_t n_order, int64_t n_rows)
 
 static int weights_are_valid(const fbp_net *net, const void *weights, int64_t n_rows)
 {
+    const uint64_t fpenv = fbp_fpenv_enter(); /* a comparison may leave a flag */
     int bad = 0;
     if (net->real == FBP_F32)
         for (int64_t i = 0; i < n_rows; i++)
@@ -66,6 +69,7 @@ static int weights_are_valid(const fbp_net *net, const void *weights, int64_t n_
     else
         for (int64_t i = 0; i < n_rows; i++)
             bad |= !(((const double *)weights)[i] >= 0 && ((const double *)weights)[i] < INFINITY);
+    fbp_fpenv_leave(fpenv);
     return !bad;
 }
 

@@ -27,6 +27,8 @@ void fbp_square_gradient(const fbp_net *net, const fbp_task *task, const fbp_upd
     }
 }
 
+int fbp_wants_clipping(const fbp_step *step) { return step->max_grad_norm > 0; }
+
 double fbp_clip_factor(const fbp_net *net, double scale, double most_norm)
 {
     double sum = 0;

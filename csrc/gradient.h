@@ -10,6 +10,9 @@
 /* The squares of one task's part of the stored gradient, with penalty, into its partial sums. */
 void fbp_square_gradient(const fbp_net *net, const fbp_task *task, const fbp_update *update);
 
+/* Whether a step asks for it to be clipped; a subnormal norm does not. */
+int fbp_wants_clipping(const fbp_step *step);
+
 /* What the stored gradient is to be multiplied by, so that its norm over all parameters is most_norm
  * at most; 1 where it is not finite, so that a training that diverges is seen to. All tasks' squares
  * are there. */

@@ -175,7 +175,10 @@ static const fbp_split_kernels *split_of(const fbp_spec *spec)
 
 int fbp_spec_splits(const fbp_spec *spec)
 {
-    return fbp_spec_is_valid(spec) && split_of(spec) != NULL;
+    const uint64_t fpenv = fbp_fpenv_enter();
+    const int splits = fbp_spec_is_valid(spec) && split_of(spec) != NULL;
+    fbp_fpenv_leave(fpenv);
+    return splits;
 }
 
 /* Rows that a thread carries through all layers at a time. */
@@ -280,10 +283,8 @@ static void fill_in(fbp_net *net, const fbp_spec *spec, const fbp_kernels *kerne
     net->beta_1_power = net->beta_2_power = 1;
 }
 
-fbp_status fbp_net_create(const fbp_spec *spec, fbp_net **out)
+static fbp_status create(const fbp_spec *spec, fbp_net **out)
 {
-    if (!out) return FBP_EINVAL;
-    *out = NULL;
     if (!fbp_spec_is_valid(spec)) return FBP_EINVAL;
     const fbp_kernels *kernels = fbp_kernels_find(spec->isa, spec->real);
     if (!kernels) return FBP_EISA;
@@ -302,6 +303,16 @@ fbp_status fbp_net_create(const fbp_spec *spec, fbp_net **out)
     if (net->max_rows > 0) fbp_list_tasks(net);
     *out = net;
     return FBP_OK;
+}
+
+fbp_status fbp_net_create(const fbp_spec *spec, fbp_net **out)
+{
+    if (!out) return FBP_EINVAL;
+    *out = NULL;
+    const uint64_t fpenv = fbp_fpenv_enter(); /* rates and parameters are rounded here, too */
+    const fbp_status status = create(spec, out);
+    fbp_fpenv_leave(fpenv);
+    return status;
 }
 
 void fbp_net_destroy(fbp_net *net)

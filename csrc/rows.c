@@ -39,7 +39,10 @@ static fbp_status find_kernels(const fbp_model *model, const fbp_kernels **kerne
 size_t fbp_predict_rows_bytes(const fbp_model *model)
 {
     const fbp_kernels *k;
-    if (find_kernels(model, &k) != FBP_OK || fbp_spec_splits(&model->spec)) return 0;
+    const uint64_t fpenv = fbp_fpenv_enter();
+    const fbp_status status = find_kernels(model, &k);
+    fbp_fpenv_leave(fpenv);
+    if (status != FBP_OK || fbp_spec_splits(&model->spec)) return 0;
     return 2 * (size_t)scratch_ld(&model->spec, k) * (size_t)k->mr *
            fbp_real_bytes(model->spec.real);
 }
@@ -57,9 +60,11 @@ static int parameters_are_finite(const fbp_model *model, const fbp_kernels *k)
 fbp_status fbp_model_check(const fbp_model *model)
 {
     const fbp_kernels *k;
-    const fbp_status status = find_kernels(model, &k);
-    if (status != FBP_OK) return status;
-    return parameters_are_finite(model, k) ? FBP_OK : FBP_ENONFINITE;
+    const uint64_t fpenv = fbp_fpenv_enter();
+    fbp_status status = find_kernels(model, &k);
+    if (status == FBP_OK && !parameters_are_finite(model, k)) status = FBP_ENONFINITE;
+    fbp_fpenv_leave(fpenv);
+    return status;
 }
 
 /* Rows from `first` on: where they lie, or in buffer if their type is another. */
@@ -147,8 +152,8 @@ static fbp_status predict_rows(const fbp_model *model, const fbp_kernels *k, con
     return FBP_OK;
 }
 
-fbp_status fbp_predict_rows(const fbp_model *model, const fbp_matrix *x, int flags, void *scratch,
-                            int32_t out_real, void *out)
+static fbp_status check_and_predict(const fbp_model *model, const fbp_matrix *x, int flags,
+                                    void *scratch, int32_t out_real, void *out)
 {
     const fbp_kernels *k;
     const fbp_status status = find_kernels(model, &k);
@@ -157,8 +162,14 @@ fbp_status fbp_predict_rows(const fbp_model *model, const fbp_matrix *x, int fla
         fbp_spec_splits(&model->spec) || (out_real != FBP_F32 && out_real != FBP_F64) ||
         (!out && x->n_rows > 0))
         return FBP_EINVAL;
+    return predict_rows(model, k, x, flags, scratch, out_real, out);
+}
+
+fbp_status fbp_predict_rows(const fbp_model *model, const fbp_matrix *x, int flags, void *scratch,
+                            int32_t out_real, void *out)
+{
     const uint64_t fpenv = fbp_fpenv_enter();
-    const fbp_status done = predict_rows(model, k, x, flags, scratch, out_real, out);
+    const fbp_status status = check_and_predict(model, x, flags, scratch, out_real, out);
     fbp_fpenv_leave(fpenv);
-    return done;
+    return status;
 }

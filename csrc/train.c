@@ -373,9 +373,21 @@ static fbp_status run(training *t)
     t->poller = fbp_poller_start(t->step->poll, t->step->poll_context);
     fbp_dropout_prepare(t->net, t->step->dropout_seed, t->net->step_count, 0);
     const uint64_t fpenv = fbp_fpenv_enter();
+    t->clips = t->clips && fbp_wants_clipping(t->step);
     const fbp_status status = run_chunks(t);
     fbp_fpenv_leave(fpenv);
     return status;
+}
+
+/* Whether a step's numbers make sense, as training compares and rounds them. */
+static int step_is_valid(const fbp_net *net, const fbp_step *step)
+{
+    const uint64_t fpenv = fbp_fpenv_enter();
+    const int valid =
+        fbp_smoothing_is_valid(net, step->label_smoothing) &&
+        (net->clips || net->solver == FBP_SOLVER_GRADIENT || !fbp_wants_clipping(step));
+    fbp_fpenv_leave(fpenv);
+    return valid;
 }
 
 fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, int64_t n_order,
@@ -383,10 +395,8 @@ fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, i
 {
     if (!net || net->retired || !step || !progress || net->solver == FBP_SOLVER_GRADIENT)
         return FBP_EINVAL;
-    if (step->max_grad_norm > 0 && !net->clips) return FBP_EINVAL;
     if (batch_rows < 1 || batch_rows > net->max_rows || !fbp_data_is_valid(net, data) ||
-        !fbp_smoothing_is_valid(net, step->label_smoothing) ||
-        !fbp_order_is_valid(order, n_order, data->x.n_rows))
+        !step_is_valid(net, step) || !fbp_order_is_valid(order, n_order, data->x.n_rows))
         return FBP_EINVAL;
     training t = {
         .net = net,
@@ -396,7 +406,7 @@ fbp_status fbp_train(fbp_net *net, const fbp_data *data, const int64_t *order, i
         .batch_rows = batch_rows,
         .step = step,
         .progress = progress,
-        .clips = step->max_grad_norm > 0,
+        .clips = net->clips,
     };
     if (!fbp_sparse_fits(net, &data->x, order, n_order, batch_rows)) return FBP_ENONZEROS;
     return run(&t);
@@ -406,7 +416,7 @@ fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step 
                              void *grad, void *delta)
 {
     if (!net || net->retired || !step || !loss || !grad || net->solver != FBP_SOLVER_GRADIENT ||
-        net->max_rows < 1 || !fbp_smoothing_is_valid(net, step->label_smoothing))
+        net->max_rows < 1 || !step_is_valid(net, step))
         return FBP_EINVAL;
     if (!fbp_data_is_valid(net, data) || data->x.n_rows < 1 || data->x.n_rows > net->max_rows)
         return FBP_EINVAL;

@@ -44,6 +44,7 @@ from ._data import (
     sparse_sizes,
 )
 from ._features import HiddenFeaturesMixin
+from ._fpenv import in_default_fpenv
 from ._gradients import GradientMixin
 from ._lbfgs import fit_lbfgs
 from ._optimizer import Optimizer
@@ -147,6 +148,7 @@ class BaseBackprop(
     _optimizer: Optimizer
     _scored_by: str | None
 
+    @in_default_fpenv
     @with_callbacks
     @with_checked_parameters
     def fit(

@@ -19,6 +19,7 @@ from ._callbacks import or_as_before
 from ._checks import unless_lbfgs, with_checked_parameters
 from ._class_weight import class_factors
 from ._data import SomeSamples
+from ._fpenv import in_default_fpenv
 from ._labels import (
     check_loaded_classes,
     encode_indicators,
@@ -413,6 +414,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):  # type: ignore[misc]
         self.label_smoothing = label_smoothing
 
     @unless_lbfgs
+    @in_default_fpenv
     @or_as_before
     @with_checked_parameters
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
@@ -446,6 +448,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):  # type: ignore[misc]
         """
         return self._fit(Given(X, y, sample_weight), incremental=True, classes=classes)
 
+    @in_default_fpenv
     def predict(self, X: Any) -> Any:
         """Predict classes.
 
@@ -470,6 +473,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):  # type: ignore[misc]
             return model.classes_[codes]
         return sp.csr_matrix(codes) if model._sparse_labels else codes
 
+    @in_default_fpenv
     def predict_proba(self, X: Any) -> Array:
         """Predict the probabilities of the classes.
 
@@ -492,6 +496,7 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):  # type: ignore[misc]
         model = self._snapshot()
         return model._probabilities(X)
 
+    @in_default_fpenv
     def predict_log_proba(self, X: Any) -> Array:
         """Predict the logarithms of the probabilities of the classes.
 

@@ -16,6 +16,12 @@ class Progress(NamedTuple):
     n_rows: int  # rows of the whole batches done
     n_steps: int  # updates done
 
+class DefaultFpenv:
+    """Holds the thread to the floating-point environment that a program starts with."""
+
+    def __enter__(self) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
+
 class Net:
     """A network in the C core: weights, solver state and scratch memory of one fit or predict."""
 

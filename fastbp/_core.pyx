@@ -3,7 +3,8 @@
 """A thin skin over csrc/fbp.h: checks and borrows NumPy arrays, releases the GIL, raises.
 
 Nothing here is policy. ``_core.pyi`` says what each part takes and gives. The module's other parts
-are included: names and families, arrays, losses' numbers, and predictions without a ``Net``.
+are included: the floating-point environment, names and families, arrays, losses' numbers, and
+predictions without a ``Net``.
 """
 
 import warnings
@@ -20,6 +21,7 @@ from fastbp._fbp cimport *
 
 cnp.import_array()
 
+include "_fpenv.pxi"
 include "_registry.pxi"
 include "_arrays.pxi"
 include "_losses.pxi"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
+from ._fpenv import in_default_fpenv
 from ._weights import check_weights
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class HiddenFeaturesMixin(
 ):
     """``transform`` for the estimators."""
 
+    @in_default_fpenv
     def transform(self, X: Any) -> Array:
         """Compute the last hidden layer's activations: features that the network has learnt.
 

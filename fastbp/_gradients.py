@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from . import _core
 from ._checks import check_X_y
 from ._data import check_sample_weight
+from ._fpenv import in_default_fpenv
 from ._scoring import Given
 from ._weights import Weights, check_weights, pack, unpack
 
@@ -33,6 +34,7 @@ class LossGradient(NamedTuple):
 class GradientMixin:
     """``loss_gradient`` for the estimators."""
 
+    @in_default_fpenv
     def loss_gradient(self, X: Any, y: Any, sample_weight: Any = None) -> LossGradient:
         """Compute the loss for samples, and its gradient, at the fitted weights.
 

@@ -18,6 +18,7 @@ from ._base import BaseBackprop
 from ._callbacks import or_as_before
 from ._checks import unless_lbfgs, with_checked_parameters
 from ._data import SomeSamples, to_compute_type
+from ._fpenv import in_default_fpenv
 from ._losses import (
     LOSSES,
     PARAMETERS,
@@ -432,6 +433,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):  # type: ignore[misc]
         self.huber_delta = huber_delta
 
     @unless_lbfgs
+    @in_default_fpenv
     @or_as_before
     @with_checked_parameters
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -463,6 +465,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):  # type: ignore[misc]
         """
         return self._fit(Given(X, y, sample_weight), incremental=True)
 
+    @in_default_fpenv
     def predict(self, X: Any) -> Array:
         """Predict targets.
 
@@ -491,6 +494,7 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):  # type: ignore[misc]
             return without_crossing(outputs, self._levels)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
+    @in_default_fpenv
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return how well the predictions explain y: 1 at best, 0 if no better than a constant.
 

@@ -3,6 +3,9 @@
  * The floating-point environment inside the core: round to nearest, subnormals are zero (a subnormal
  * operand can cost a multiply-add 200 times its time), all exceptions masked. The caller's is put
  * back, flags included.
+ *
+ * Compilers do not know that arithmetic depends on it. What reads and writes memory, and calls of other
+ * files' functions, stay between enter and leave; a comparison of two registers would not.
  */
 #ifndef FBP_FPENV_H
 #define FBP_FPENV_H
@@ -11,17 +14,31 @@
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <xmmintrin.h>
+#ifdef _MSC_VER
+#include <intrin.h>
+#endif
 
 #define FBP_MXCSR_CORE 0x9fc0u /* FTZ, DAZ, nearest, all masked */
+
+#ifdef _MSC_VER
+#define FBP_NOTHING_PASSES _ReadWriteBarrier()
+#else
+#define FBP_NOTHING_PASSES __asm__ volatile("" : : : "memory")
+#endif
 
 static inline uint64_t fbp_fpenv_enter(void)
 {
     const uint64_t saved = _mm_getcsr();
     _mm_setcsr(FBP_MXCSR_CORE);
+    FBP_NOTHING_PASSES;
     return saved;
 }
 
-static inline void fbp_fpenv_leave(uint64_t saved) { _mm_setcsr((unsigned)saved); }
+static inline void fbp_fpenv_leave(uint64_t saved)
+{
+    FBP_NOTHING_PASSES;
+    _mm_setcsr((unsigned)saved);
+}
 
 #elif defined(__aarch64__)
 /* FZ: operands and results of both types. A result is flushed by its size before it is rounded, on x86

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Stopping: a call that the poll function ends leaves the weights of whole updates, or nothing. And
- * the floating-point environment: the caller's is untouched, also while its poll function runs.
+ * Stopping: a call that the poll function ends leaves the weights of whole updates, or nothing.
  */
 #include "trainer.h"
 
@@ -70,95 +69,6 @@ static void test_stop_of_others(void)
     trainer_free(&t);
 }
 
-#if defined(__x86_64__)
-/* Default; as in the core; round to zero; all flags set. */
-static const uint64_t modes[] = {0x1f80, 0x9fc0, 0x7f80, 0x1fbf};
-
-static uint64_t get_mode(void) { return __builtin_ia32_stmxcsr(); }
-
-static void set_mode(uint64_t mode) { __builtin_ia32_ldmxcsr((unsigned)mode); }
-#elif defined(__aarch64__)
-/* FPSR above FPCR. */
-static const uint64_t modes[] = {0, 1 << 24, 3 << 22, UINT64_C(0x9f) << 32};
-
-static uint64_t get_mode(void)
-{
-    uint64_t control, status;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(control));
-    __asm__ volatile("mrs %0, fpsr" : "=r"(status));
-    return status << 32 | control;
-}
-
-static void set_mode(uint64_t mode)
-{
-    __asm__ volatile("msr fpcr, %0" : : "r"(mode & UINT32_MAX));
-    __asm__ volatile("msr fpsr, %0" : : "r"(mode >> 32));
-}
-#endif
-
-#if defined(__x86_64__) || defined(__aarch64__)
-static int stop_and_tell(void *mode)
-{
-    *(uint64_t *)mode = get_mode();
-    return 1;
-}
-
-/* The mode that the poll function of a training call of some 20 ms sees. */
-static uint64_t mode_in_poll(fbp_net *net, const fbp_data *data)
-{
-    const int64_t n_order = 3000000;
-    int64_t *order = allocate(sizeof(int64_t) * (size_t)n_order);
-    uint64_t mode = 0;
-    fbp_progress progress;
-    fbp_step step = usual;
-    step.poll = stop_and_tell, step.poll_context = &mode;
-    (void)fbp_train(net, data, order, n_order, 32, &step, &progress);
-    free(order);
-    return mode;
-}
-
-static unsigned long long shown(uint64_t mode) { return mode; }
-
-/* The caller's rounding mode, masks and flags are as before, and change no result. */
-static void test_floating_point_environment(void)
-{
-    problem p = usual_problem(FBP_LOSS_LOG_LOSS, FBP_SOLVER_SGD);
-    trainer t = trainer_new(&p);
-    samples s = samples_new(&p);
-    const fbp_data data = data_of(&p, &s);
-    const size_t bytes = (size_t)n_parameters(&p) * sizeof(double);
-    void *first = allocate(bytes), *weights = allocate(bytes);
-    double out[300];
-    fbp_progress progress;
-    const uint64_t caller = get_mode();
-    for (int threads = 1; threads <= 2; threads++)
-        for (int i = 0; i < 4; i++) {
-            fbp_net *net = net_of(&t, fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST), threads, 32);
-            set_mode(modes[i]);
-            const fbp_status trained = fbp_train(net, &data, NULL, 100, 32, &usual, &progress);
-            const fbp_status predicted = fbp_predict(net, &data.x, 0, NULL, NULL, FBP_F64, out);
-            const fbp_status asked = fbp_predict_loss(net, &data, NULL, 100, NULL, NULL, out);
-            const uint64_t left = get_mode();
-            set_mode(caller);
-            CHECK(trained == FBP_OK && predicted == FBP_OK && asked == FBP_OK, "mode %llx",
-                  shown(modes[i]));
-            CHECK(left == modes[i], "mode %llx became %llx", shown(modes[i]), shown(left));
-            net_parameters(&p, net, i + threads == 1 ? first : weights);
-            if (i + threads == 1) memcpy(weights, first, bytes);
-            CHECK(memcmp(first, weights, bytes) == 0, "mode %llx changed the weights",
-                  shown(modes[i]));
-            set_mode(modes[i]);
-            const uint64_t polled = mode_in_poll(net, &data);
-            set_mode(caller);
-            CHECK(polled == modes[i], "mode %llx was %llx in poll", shown(modes[i]), shown(polled));
-            fbp_net_destroy(net);
-        }
-    free(first), free(weights);
-    samples_free(&s);
-    trainer_free(&t);
-}
-#endif
-
 int main(void)
 {
     for (int i = 0; i < 10; i++) { /* wherever in a step the poll falls */
@@ -166,8 +76,5 @@ int main(void)
         test_stop(3, 1 + i % 3);
     }
     test_stop_of_others();
-#if defined(__x86_64__) || defined(__aarch64__)
-    test_floating_point_environment();
-#endif
     return check_done("stops");
 }
