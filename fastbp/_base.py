@@ -439,6 +439,7 @@ class BaseBackprop(
     def __getstate__(self) -> dict[str, Any]:
         return to_state(super().__getstate__())
 
+    @in_default_fpenv
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(from_state(self, state))
 
