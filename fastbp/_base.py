@@ -354,7 +354,10 @@ class BaseBackprop(
     ) -> _core.Net:
         """Make a network of the core for rows of X, to be used within one call only."""
         units = weights.units
-        nonzeros = sparse_sizes(X, max_rows)
+        isa = _core.default_isa(self.matmul_precision, weights.dtype)
+        # Split products skip sparse X: a row must not be dense alone and sparse among others.
+        alike = max_rows > 0 or isa in _core.fused_isas(weights.dtype)
+        nonzeros = sparse_sizes(X, max_rows, of_any_share=not alike)
         if X_val is not None:
             nonzeros = sizes_for_validation(nonzeros, X_val)
         net = _core.Net(

@@ -23,7 +23,7 @@ BLOCK_BYTES = 1 << 18  # of the copy, so that a block of it stays in a core's L2
 COPIED_BYTES = 1 << 23  # of rows at a time, to predict from what the core cannot read in place
 
 #: CSR rows are made dense from this share of stored values on, and below this number of columns:
-#: there that takes less time (benchmarks/NOTES.md). The bits are the same.
+#: there that takes less time (benchmarks/NOTES.md). The bits are the same but for split products.
 DENSE_FROM_SHARE = 0.15
 DENSE_BELOW_COLUMNS = 128
 
@@ -156,11 +156,14 @@ def _core_csr(X: Any) -> Any:
     return X.copy()
 
 
-def sparse_sizes(X: Any, max_rows: int) -> SparseSizes:
-    """Return the sizes for a network of the core that trains on X or predicts for it."""
+def sparse_sizes(X: Any, max_rows: int, of_any_share: bool = False) -> SparseSizes:
+    """Return the sizes for a network of the core that trains on X or predicts for it.
+
+    ``of_any_share`` counts wide CSR as sparse however much of it is stored.
+    """
     if getattr(X, "format", None) != "csr" or X.shape[1] < DENSE_BELOW_COLUMNS:
         return SparseSizes(0, 0)
-    if X.indptr[-1] >= DENSE_FROM_SHARE * X.shape[0] * X.shape[1]:
+    if X.indptr[-1] >= DENSE_FROM_SHARE * X.shape[0] * X.shape[1] and not of_any_share:
         return SparseSizes(0, 0)
     counts = np.diff(X.indptr)
     n_fullest = min(max_rows, _core.CHUNK_ROWS, len(counts))
