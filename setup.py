@@ -34,7 +34,8 @@ MSVC_FLAGS = ["/std:c11", "/experimental:c11atomics", "/O2", "/fp:precise", "/ut
 # (compile, link) flags to try, the first that works being used.
 UNIX_OPENMP = [(["-fopenmp"], ["-fopenmp"])]
 MACOS_OPENMP = [(["-Xclang", "-fopenmp"], ["-lomp"]), *UNIX_OPENMP]
-MSVC_OPENMP = [(["/openmp:llvm"], []), (["/openmp"], [])]
+# Of the two libraries of cl.exe, the older is one that a wheel may hold.
+MSVC_OPENMP = [(["/openmp"], []), (["/openmp:llvm"], [])]
 
 OPENMP_PROGRAM = """
 #include <omp.h>

@@ -103,8 +103,13 @@ int fbp_max_threads(void)
 {
 #ifdef _OPENMP
     if (is_forked()) return 1;
-    const int most = omp_get_max_threads(), limit = omp_get_thread_limit();
+    const int most = omp_get_max_threads();
+#if _OPENMP >= 200805 /* cl.exe has 2.0 */
+    const int limit = omp_get_thread_limit();
     return most < limit ? most : limit;
+#else
+    return most;
+#endif
 #else
     return 1;
 #endif
