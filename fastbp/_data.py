@@ -8,6 +8,7 @@ by block of rows, so that a Fortran-ordered X is read with few cache misses.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,13 +72,32 @@ class SparseSizes(NamedTuple):
 
 
 def refuse_masked_arrays(**arrays: Any) -> None:
-    """Raise for masked arrays: their mask would be ignored."""
+    """Raise for masked arrays, whose mask would be ignored, and for missing dates.
+
+    A date that is missing, NaT, would count as the lowest number of 64 bits.
+    """
     for name, array in arrays.items():
+        types: Any = getattr(array, "dtypes", None)  # of a data frame's columns
+        kinds = types if hasattr(types, "__iter__") else [getattr(array, "dtype", None)]
+        if any(map(_is_of_dates, kinds)) and _lacks_dates(array):
+            raise ValueError(f"Input {name} contains NaT.")
         if np.ma.isMaskedArray(array):
             raise ValueError(
                 f"{name} is a masked array, whose mask would be ignored. Fill or drop the masked "
                 "values first."
             )
+
+
+def _is_of_dates(kind: Any) -> bool:
+    is_numpys = getattr(kind, "kind", None) in ("m", "M")
+    return is_numpys or str(kind).startswith(("Date", "Duration"))  # polars
+
+
+def _lacks_dates(array: Any) -> bool:
+    values = np.asarray(array)
+    if values.dtype.kind in "mM":
+        return bool(np.isnat(values).any())
+    return any(value != value for value in values.flat)
 
 
 def dtype_to_validate(X: Any) -> list[type] | None:
@@ -140,7 +160,9 @@ def _has_core_rows(X: Array) -> bool:
 
 
 def _core_csr(X: Any) -> Any:
-    X = X.tocsr()
+    # An object, and row pointers, of our own: another thread may change the user's during a fit.
+    X = copy(X.tocsr())
+    X.indptr = X.indptr.copy()
     inconsistent = (
         X.indptr[0] != 0
         or X.indptr[-1] > min(X.indices.size, X.data.size)

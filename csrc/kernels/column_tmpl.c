@@ -109,9 +109,7 @@ static ALWAYS_INLINE void update_column_panel(const int nv, const fbp_strip *s, 
     /* w's padding must stay zero: beyond fan_in, a may hold act(0) ≠ 0. */
     for (int64_t j = s->fan_in - i; j < nv * VF_LANES; j++)
         gradient[j] = 0;
-    const parameter_row row = {(real *)s->w + i, s->mw[0] ? (real *)s->mw[0] + i : NULL,
-                               s->mw[1] ? (real *)s->mw[1] + i : NULL};
-    update_row(nv, gradient, row, weight_factors(u), squares, c, step);
+    update_row(nv, gradient, row_at(s->w, s->mw, i), weight_factors(u), squares, c, step);
 }
 
 /* The intercept: its gradient Σ delta, rows in increasing order. */
@@ -127,8 +125,7 @@ static ALWAYS_INLINE void update_column_intercept(const fbp_strip *s, const fbp_
         *(real *)s->gb = gradient[0];
         return;
     }
-    const parameter_row row = {s->b, s->mb[0], s->mb[1]};
-    update_row(1, gradient, row, intercept_factors(u), squares, c, step);
+    update_row(1, gradient, row_at(s->b, s->mb, 0), intercept_factors(u), squares, c, step);
 }
 
 /* Partial sums of w², before the update, by 32 rows. */

@@ -9,11 +9,12 @@
  */
 
 /* n column numbers into out; whether they increase. */
-static ALWAYS_INLINE int copy_columns(const int bits, const void *indices, int64_t n, uint32_t *out)
+static ALWAYS_INLINE int copy_columns(const int bits, const void *indices, int64_t n,
+                                      int64_t n_cols, uint32_t *out)
 {
     int falls = 0;
     for (int64_t i = 0; i < n; i++)
-        out[i] = (uint32_t)index_at(indices, bits, i);
+        out[i] = (uint32_t)column_at(indices, bits, i, n_cols);
     for (int64_t i = 1; i < n; i++)
         falls |= out[i] <= out[i - 1];
     return !falls;
@@ -56,7 +57,7 @@ static inline int64_t take_marked(int64_t n_cols, real *sums, uint64_t *marks, u
         const int64_t n = index_at(x->indptr, bits, row + 1) - from;                               \
         const type *data = (const type *)x->data + from;                                           \
         const char *indices = (const char *)x->indices + from * (bits / 8);                        \
-        const int in_order = copy_columns(bits, indices, n, columns);                              \
+        const int in_order = copy_columns(bits, indices, n, x->n_cols, columns);                   \
         if (!in_order)                                                                             \
             for (int64_t i = 0; i < n; i++) {                                                      \
                 sums[columns[i]] += (real)data[i];                                                 \

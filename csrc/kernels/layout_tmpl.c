@@ -63,6 +63,14 @@ static inline int64_t index_at(const void *indices, int bits, int64_t i)
     return bits == 32 ? ((const int32_t *)indices)[i] : ((const int64_t *)indices)[i];
 }
 
+/* A stored value's column. The caller's indices were checked, but are its own: should another thread of
+ * it change one meanwhile, the result is wrong, and memory stays whole. */
+static inline int64_t column_at(const void *indices, int bits, int64_t i, int64_t n_cols)
+{
+    const uint64_t column = (uint64_t)index_at(indices, bits, i);
+    return (int64_t)(column < (uint64_t)n_cols ? column : 0);
+}
+
 /* CSR: zeros, then the row's values added in storage order, so that duplicates sum. */
 #define DEFINE_GATHER_CSR(type, suffix)                                                \
     static void KERNEL(gather_csr_##suffix)(const fbp_matrix *x, const int64_t *order, \
@@ -76,7 +84,7 @@ static inline int64_t index_at(const void *indices, int bits, int64_t i)
                 memset(out + c / NR * out_stride, 0, NR * sizeof(real));               \
             const int64_t end = index_at(x->indptr, x->index_bits, row + 1);           \
             for (int64_t i = index_at(x->indptr, x->index_bits, row); i < end; i++) {  \
-                const int64_t c = index_at(x->indices, x->index_bits, i);              \
+                const int64_t c = column_at(x->indices, x->index_bits, i, x->n_cols);  \
                 out[c / NR * out_stride + c % NR] += (real)((const type *)x->data)[i]; \
             }                                                                          \
         }                                                                              \

@@ -164,11 +164,8 @@ static ALWAYS_INLINE void update_sparse_column_strip(const fbp_strip *s, const f
         *sum = real_fma(delta[place / FBP_STRIP_ROWS], values[i], *sum);
     }
     if (!u->last) memcpy(stored, sums, bytes);
-    for (int64_t i = i0; u->last && i < i1; i += VF_LANES) {
-        const parameter_row row = {(real *)s->w + i, s->mw[0] ? (real *)s->mw[0] + i : NULL,
-                                   s->mw[1] ? (real *)s->mw[1] + i : NULL};
-        update_row(1, sums + (i - i0), row, weight_factors(u), squares, c, step);
-    }
+    for (int64_t i = i0; u->last && i < i1; i += VF_LANES)
+        update_row(1, sums + (i - i0), row_at(s->w, s->mw, i), weight_factors(u), squares, c, step);
 }
 
 static ALWAYS_INLINE void update_sparse_column(const fbp_strip *s, const fbp_update *u,

@@ -19,6 +19,14 @@ typedef struct {
     real *w, *state0, *state1;
 } parameter_row;
 
+/* The row at an offset in w and its companions; one that the solver does not keep, NULL, is never looked
+ * at, and w stands for it, so that no offset is added to NULL. */
+static ALWAYS_INLINE parameter_row row_at(void *w, void *const state[2], int64_t at)
+{
+    return (parameter_row){(real *)w + at, (real *)(state[0] ? state[0] : w) + at,
+                           (real *)(state[1] ? state[1] : w) + at};
+}
+
 /* What a strip's solver will need, prefetched while its product is computed: w, the solver's state and
  * Wᵀ, one after the other, a share with each tile. */
 typedef struct {
@@ -153,10 +161,7 @@ static ALWAYS_INLINE void update_intercepts(const int nv, const fbp_strip *s, co
     for (int v = 0; v < nv; v++)
         vf_store((u->last ? gradient : stored) + v * VF_LANES, acc[v]);
     if (!u->last) return;
-    parameter_row row = {(real *)s->b + at, unused, unused};
-    if (s->mb[0]) row.state0 = (real *)s->mb[0] + at;
-    if (s->mb[1]) row.state1 = (real *)s->mb[1] + at;
-    update_row(nv, gradient, row, intercept_factors(u), unused, c, step);
+    update_row(nv, gradient, row_at(s->b, s->mb, at), intercept_factors(u), unused, c, step);
 }
 
 /* The strip's gradient through the solver, into W and Wᵀ. */
@@ -168,8 +173,6 @@ static ALWAYS_INLINE void solve_strip(const int nv, const fbp_strip *s, const fb
     const int64_t width = nv * VF_LANES, base = s->panel * NR * s->fan_in;
     const int64_t columns = fbp_min(NR, s->fan_out - s->panel * NR);
     real *w = (real *)s->w + base;
-    real *m0 = s->mw[0] ? (real *)s->mw[0] + base : NULL;
-    real *m1 = s->mw[1] ? (real *)s->mw[1] + base : NULL;
     real *squares = (real *)s->squares +
                     (s->i0 / FBP_STRIP_ROWS) * fbp_round_up(s->fan_out, VF_LANES) + s->panel * NR;
     memset(squares, 0, sizeof(real) * (size_t)width);
@@ -177,7 +180,7 @@ static ALWAYS_INLINE void solve_strip(const int nv, const fbp_strip *s, const fb
         const int mr = (int)fbp_min(MR, s->i1 - i);
         for (int r = 0; r < mr; r++) {
             const int64_t at = (i + r) * width;
-            const parameter_row row = {w + at, m0 ? m0 + at : NULL, m1 ? m1 + at : NULL};
+            const parameter_row row = row_at(s->w, s->mw, base + at);
             update_row(nv, gradient + at - s->i0 * width, row, f, squares, c, step);
         }
         if (!s->wt) continue;
