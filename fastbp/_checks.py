@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,10 +49,12 @@ def unless_lbfgs(method: Method) -> Method:
 
 def check_hidden_layer_sizes(hidden_layer_sizes: Any) -> list[int]:
     """Return the widths of the hidden layers; a single number means one layer."""
+    if isinstance(hidden_layer_sizes, (Set, Mapping)):
+        raise ValueError(f"hidden_layer_sizes must have an order, got {hidden_layer_sizes!r}.")
     if isinstance(hidden_layer_sizes, Integral):
         hidden_layer_sizes = [hidden_layer_sizes]
     sizes = list(hidden_layer_sizes)
-    if not all(isinstance(size, Integral) for size in sizes):
+    if not all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes):
         raise ValueError(f"hidden_layer_sizes must hold integers > 0, got {sizes}.")
     if any(size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")

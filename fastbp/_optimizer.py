@@ -178,4 +178,4 @@ def _check_moments(moments: Any, n_inputs: int, n_outputs: int) -> list[Weights]
         weights = check_weights(coefs, intercepts, n_inputs, n_outputs, finite=False)
         if i == 1 and any((array < 0).any() for arrays in weights for array in arrays):
             raise ValueError("moments[1], of squares, holds a negative number.")
-    return [Weights(list(coefs), list(intercepts)) for coefs, intercepts in pairs]
+    return [Weights(*([np.asarray(a) for a in arrays] for arrays in pair)) for pair in pairs]

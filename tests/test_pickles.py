@@ -225,6 +225,15 @@ def test_states_of_regressors_that_are_refused() -> None:
         reload(model, {**state, "_core_loss": "binary_log_loss", "out_activation_": "logistic"})
 
 
+def test_moments_as_lists_go_on() -> None:
+    model = fitted(BackpropRegressor)
+    state = moments(lambda m: [[[a.tolist() for a in part] for part in pair] for pair in m])
+    twin = reload(model, state(model.__getstate__()))
+    np.testing.assert_array_equal(
+        twin.partial_fit(X, Y).coefs_[0], model.partial_fit(X, Y).coefs_[0]
+    )
+
+
 def test_what_is_refused_leaves_the_estimator_alone() -> None:
     model = fitted(BackpropRegressor)
     before = digest(model)
