@@ -9,10 +9,7 @@
 #define WORTH_A_THREAD 8e3  /* nanoseconds of a step: less than that and barriers weigh too much */
 #define SLOWED 1.25         /* of the reference: above it something has changed */
 
-static int is_last_level(const fbp_pace *p, int level)
-{
-    return level + 1 >= FBP_PACE_LEVELS || (p->limit >> level) <= 1;
-}
+static int is_last_level(const fbp_pace *p, int level) { return (p->limit >> level) <= 1; }
 
 static int first_guess(int limit, double step_nanoseconds)
 {

@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#define FBP_PACE_LEVELS 32
+#define FBP_PACE_LEVELS 32 /* an int has no more */
 
 typedef struct {
     int fixed;                         /* always as many as allowed */

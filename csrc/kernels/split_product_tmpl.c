@@ -123,7 +123,7 @@ static ALWAYS_INLINE void update_split(const int nv, const fbp_split_strip *t, c
         memcpy((real *)s->gw + first, sums, sizeof(real) * (size_t)size);
     } else {
         solve_strip(nv, s, u, sums, &c, step);
-        if (t->w_tiles || t->wt_tiles)
+        if (t->w_tiles)
             SWITCH_PARTS(t->parts, split_strip(parts, s->fan_in, s->fan_out, s->i0, s->panel, s->w,
                                                t->w_tiles, t->wt_tiles));
     }

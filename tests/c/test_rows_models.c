@@ -173,6 +173,25 @@ static void test_refusals(int real, int x_real)
     subject_free(&s);
 }
 
+/* The same for one output, whose weights are a vector. */
+static void test_refusals_of_a_column(int real)
+{
+    const int64_t units[] = {50, 1};
+    subject s;
+    subject_new(&s, fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST), real, real, 1, units,
+                FBP_ACT_RELU, FBP_LOSS_SQUARED_ERROR, 3);
+    buffer out = buffer_new(FBP_F64, 3);
+    CHECK(predict_in_place(&s, 0, FBP_F64, out.data) == FBP_OK, "a sound column");
+    for (int64_t at = 0; at < 50; at += 49) {
+        const double kept = get(&s.w[0], at);
+        put(&s.w[0], at, at ? NAN : INFINITY);
+        CHECK(predict_in_place(&s, 0, FBP_F64, out.data) == FBP_ENONFINITE, "weight %d", (int)at);
+        put(&s.w[0], at, kept);
+    }
+    buffer_free(&out);
+    subject_free(&s);
+}
+
 static void test_statuses(void)
 {
     const int64_t units[] = {5, 4, 3}, zero[] = {5, 0, 3};
@@ -199,6 +218,7 @@ static void test_statuses(void)
     STATUS(FBP_ENOMEM, "too large", m.spec.units = huge);
     STATUS(FBP_EISA, "family", m.spec.isa = FBP_N_ISAS);
     STATUS(FBP_EINVAL, "columns", x.n_cols = 4);
+    CHECK(fbp_predict_rows(&s.model, NULL, 0, scratch, FBP_F64, out) == FBP_EINVAL, "no rows");
     STATUS(FBP_EINVAL, "CSR", x.index_bits = 32;
            x.indices = x.indptr = "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
     STATUS(FBP_EINVAL, "scratch", place = NULL);
@@ -220,6 +240,10 @@ int main(void)
     for (int real = FBP_F32; real <= FBP_F64; real++)
         for (int x_real = FBP_F32; x_real <= FBP_F64; x_real++)
             test_refusals(real, x_real);
+    test_refusals_of_a_column(FBP_F32);
+    test_refusals_of_a_column(FBP_F64);
+    const int64_t parts[] = {500, 90, 3}; /* W is read a part at a time */
+    test_model(2, parts, FBP_ACT_TANH, FBP_LOSS_SQUARED_ERROR);
     for (int i = 0; i < 4; i++)
         for (int loss = 0; loss < FBP_N_LOSSES; loss++)
             for (int act = 0; act < FBP_N_ACTIVATIONS; act++)

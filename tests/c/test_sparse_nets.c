@@ -7,15 +7,17 @@
  */
 #include "trainer.h"
 
-/* A problem's samples with four in five values of X zeros, and X as CSR, its columns falling. */
+/* A problem's samples with four in five values of X zeros, and X as CSR, its columns falling, with
+ * indices of 64 or of 32 bits. */
 typedef struct {
     samples dense;
     int64_t *indices, *indptr, most;
+    int32_t *short_indices, *short_indptr;
     void *values;
     fbp_data data, csr;
 } sparse_samples;
 
-static sparse_samples sparse_samples_new(const problem *p)
+static sparse_samples sparse_samples_new(const problem *p, int index_bits)
 {
     sparse_samples s = {.dense = samples_new(p)};
     const int64_t n_in = p->units[0], n = p->n_rows * n_in;
@@ -40,20 +42,34 @@ static sparse_samples sparse_samples_new(const problem *p)
     free(kept);
     s.data = s.csr = data_of(p, &s.dense);
     s.csr.x = (fbp_matrix){p->n_rows, n_in, p->real, 64, s.values, 0, s.indices, s.indptr};
+    s.short_indices = allocate(sizeof(int32_t) * (size_t)n);
+    s.short_indptr = allocate(sizeof(int32_t) * (size_t)(p->n_rows + 1));
+    for (int64_t i = 0; i < at; i++)
+        s.short_indices[i] = (int32_t)s.indices[i];
+    for (int64_t r = 0; r <= p->n_rows; r++)
+        s.short_indptr[r] = (int32_t)s.indptr[r];
+    if (index_bits == 32)
+        s.csr.x.index_bits = 32, s.csr.x.indices = s.short_indices, s.csr.x.indptr = s.short_indptr;
     return s;
 }
 
 static void sparse_samples_free(sparse_samples *s)
 {
     free(s->indices), free(s->indptr), free(s->values);
+    free(s->short_indices), free(s->short_indptr);
     samples_free(&s->dense);
 }
 
-/* Weights, losses and predictions of nets for sparse X: the bits of those for dense X. */
-static void test_net(problem p, int64_t batch_rows)
+/* Weights, losses and predictions of nets for sparse X: the bits of those for dense X. With shorter
+ * indices, rows are trained in an order. */
+static void test_net(problem p, int64_t batch_rows, int index_bits)
 {
     trainer t = trainer_new(&p);
-    sparse_samples s = sparse_samples_new(&p);
+    sparse_samples s = sparse_samples_new(&p, index_bits);
+    int64_t *falling = allocate(sizeof(int64_t) * (size_t)p.n_rows);
+    const int64_t *order = index_bits == 32 ? falling : NULL;
+    for (int64_t r = 0; r < p.n_rows; r++)
+        falling[r] = p.n_rows - 1 - r;
     const int64_t n_out = p.n_rows * p.units[p.n_layers];
     const size_t bytes = (size_t)n_parameters(&p) * real_bytes(p.real),
                  out_bytes = (size_t)n_out * real_bytes(p.real);
@@ -69,7 +85,7 @@ static void test_net(problem p, int64_t batch_rows)
             fbp_net *net = net_of(&t, isa, sparse ? threads : 2, batch_rows);
             const fbp_data *data = sparse ? &s.csr : &s.data;
             for (int epoch = 0; epoch < 2; epoch++)
-                CHECK(fbp_train(net, data, NULL, p.n_rows, batch_rows, &p.step,
+                CHECK(fbp_train(net, data, order, p.n_rows, batch_rows, &p.step,
                                 &progress[sparse]) == FBP_OK,
                       "train");
             CHECK(fbp_predict(net, &data->x, 0, NULL, NULL, p.real, out[sparse]) == FBP_OK,
@@ -88,7 +104,7 @@ static void test_net(problem p, int64_t batch_rows)
                   real_name(p.real), p.n_layers, threads);
         }
     free(weights[0]), free(weights[1]), free(out[0]), free(out[1]), free(losses[0]);
-    free(losses[1]);
+    free(losses[1]), free(falling);
     sparse_samples_free(&s);
     trainer_free(&t);
 }
@@ -97,7 +113,7 @@ static void test_net(problem p, int64_t batch_rows)
 static void test_refusals(problem p)
 {
     trainer t = trainer_new(&p);
-    sparse_samples s = sparse_samples_new(&p);
+    sparse_samples s = sparse_samples_new(&p, 64);
     const size_t bytes = (size_t)n_parameters(&p) * real_bytes(p.real);
     void *before = allocate(bytes), *after = allocate(bytes);
     double *out = new_doubles(p.n_rows * p.units[p.n_layers]);
@@ -108,6 +124,11 @@ static void test_refusals(problem p)
     CHECK(fbp_train(net, &s.data, NULL, 10, 10, &p.step, &progress) == FBP_EINVAL, "dense X");
     CHECK(fbp_predict(net, &s.data.x, 0, NULL, NULL, FBP_F64, out) == FBP_EINVAL, "dense X");
     CHECK(fbp_predict_loss(net, &s.data, NULL, 10, NULL, NULL, out) == FBP_EINVAL, "dense X");
+    CHECK(fbp_predict(net, &s.csr.x, FBP_PREDICT_STRICT, NULL, NULL, FBP_F64, out) == FBP_EINVAL,
+          "strict CSR");
+    fbp_matrix nothing = s.csr.x;
+    nothing.n_rows = 0;
+    CHECK(fbp_predict(net, &nothing, 0, NULL, NULL, FBP_F64, out) == FBP_OK, "no rows");
     fbp_net_destroy(net);
 
     t.nonzeros = s.most - 1; /* per row, and that times the rows in a batch */
@@ -122,6 +143,13 @@ static void test_refusals(problem p)
     CHECK(memcmp(before, after, bytes) == 0, "weights unchanged");
     s.indices[s.indptr[1]] = p.units[0];
     CHECK(fbp_train(net, &s.csr, NULL, 1, 1, &p.step, &progress) == FBP_EINVAL, "column too large");
+    fbp_net_destroy(net);
+    s.indices[s.indptr[1]] = 0;
+
+    p.solver = FBP_SOLVER_GRADIENT;
+    t.nonzeros = 1;
+    net = net_of(&t, FBP_ISA_REF, 1, p.n_rows);
+    CHECK(fbp_loss_gradient(net, &s.csr, &p.step, out, after, NULL) == FBP_ENONZEROS, "gradient");
     fbp_net_destroy(net);
     free(before), free(after), free(out);
     sparse_samples_free(&s);
@@ -145,17 +173,33 @@ static void test_nets(int real)
         memcpy(p.units, shapes[i % 4], sizeof p.units);
         if (i % 3 == 1) p.step.max_grad_norm = 0.1;
         if (i % 3 != 0) p.step.weight_decay = 0.2;
-        test_net(p, 1 + 13 * i % 77);
+        test_net(p, 1 + 13 * i % 77, i % 2 ? 32 : 64);
         if (i == 0) test_refusals(p);
         if (i > 1) continue;
         p.n_rows = 4300; /* two chunks */
         p.units[0] = 9;
-        test_net(p, 4200);
+        test_net(p, 4200, 32);
     }
+}
+
+/* Rows so full that a block of them is more than a thread predicts at once; and one output, whose solver
+ * keeps no state. */
+static void test_full_rows(void)
+{
+    problem p = {.n_layers = 1,
+                 .loss = FBP_LOSS_SQUARED_ERROR,
+                 .solver = FBP_SOLVER_PLAIN_SGD,
+                 .real = FBP_F32,
+                 .n_rows = 130,
+                 .units = {1600, 1},
+                 .step = usual};
+    p.step.learning_rate = 1e-4;
+    test_net(p, 50, 64);
 }
 
 int main(void)
 {
+    test_full_rows();
     test_nets(FBP_F32);
     test_nets(FBP_F64);
     return check_done("sparse nets");

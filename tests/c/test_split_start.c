@@ -44,6 +44,36 @@ static void test_as_it_is(void)
     }
 }
 
+/* What is split: layers of some size, in both directions, and no sparse rows. Who would read W where it
+ * lies is told so. */
+static void test_what_is_split(int isa, int precision)
+{
+    int64_t units[] = {128, 128};
+    const int parts = fbp_parts(precision);
+    fbp_spec spec = {.n_layers = 1,
+                     .units = units,
+                     .real = FBP_F32,
+                     .precision = precision,
+                     .isa = isa,
+                     .n_threads = 1};
+    CHECK(fbp_spec_splits(&spec), "%s, %d parts: 128 x 128", fbp_isa_name(isa), parts);
+    const void *nothing[1] = {NULL};
+    const fbp_model model = {.spec = spec, .coefs = nothing, .intercepts = nothing};
+    float x[128] = {0}, out[128];
+    const fbp_matrix m = {.n_rows = 1, .n_cols = 128, .real = FBP_F32, .data = x, .ld = 128};
+    CHECK(fbp_predict_rows_bytes(&model) == 0, "no scratch");
+    CHECK(fbp_predict_rows(&model, &m, 0, out, FBP_F32, out) == FBP_EINVAL, "not by rows");
+    spec.max_row_nonzeros = 1;
+    CHECK(!fbp_spec_splits(&spec), "sparse rows");
+    spec.max_row_nonzeros = 0, units[0] = 23;
+    CHECK(!fbp_spec_splits(&spec), "23 inputs");
+    units[0] = units[1] = 24;
+    CHECK(fbp_spec_splits(&spec) == (parts == 1), "%s, %d parts: 24 x 24", fbp_isa_name(isa),
+          parts);
+    spec.n_layers = 0;
+    CHECK(!fbp_spec_splits(&spec), "no layers");
+}
+
 #ifdef EMULATED
 static void test_failing(amx_behaviour behaviour)
 {
@@ -80,7 +110,7 @@ int main(void)
         int status = -1;
         if (child == 0) {
             test_failing(behaviour);
-            _Exit(check_done("a failing family"));
+            exit(check_done("a failing family"));
         }
         CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0, "behaviour %d",
               (int)behaviour);
@@ -88,6 +118,10 @@ int main(void)
 #endif
     test_as_it_is();
     split_family families[FBP_N_ISAS * FBP_N_PRECISIONS];
-    check_emulation(split_families(families));
+    const int n_families = split_families(families);
+    check_emulation(n_families);
+    for (int isa = 0; isa < FBP_N_ISAS; isa++)
+        for (int precision = 0; precision < FBP_N_PRECISIONS; precision++)
+            if (fbp_split_find(isa, FBP_F32, precision)) test_what_is_split(isa, precision);
     return check_done("split start");
 }
