@@ -92,6 +92,18 @@ FAULTS = {
         "tile_clear(nv, acc); row_tile(nv, k, a +",
         "test_products",
     ),
+    "32 bits of a row's place": Fault(
+        "kernels/layout_tmpl.c",
+        "data + source_row(order, first, r) * x->ld;",
+        "data + (uint32_t)(source_row(order, first, r) * x->ld);",
+        "test_sizes",
+    ),
+    "a product of sizes that wraps": Fault(
+        "arena.c",
+        "(bytes && (uint64_t)count > limit / bytes)",
+        "(uint64_t)count * bytes > limit",
+        "test_sizes",
+    ),
     "slopes of dropped units kept": Fault(
         "kernels/dropout_tmpl.c",
         "drop_vector(dropped, scale, (real *)slopes + at + column);",
