@@ -2,6 +2,16 @@
 # Borrow NumPy arrays and CSR matrices, as they are, as what csrc/fbp.h takes.
 
 
+_CSR = namedtuple("_CSR", "format shape dtype data indices indptr")
+
+
+cdef object _held(X):
+    """X as it is now: a matrix's arrays may be replaced meanwhile, which then live on."""
+    if isinstance(X, np.ndarray) or getattr(X, "format", None) != "csr":
+        return X
+    return _CSR("csr", X.shape, X.dtype, X.data, X.indices, X.indptr)
+
+
 cdef const void *_borrow(array, dtype, tuple shape, str name) except NULL:
     """The data of a C-contiguous array of exactly this dtype and shape."""
     if not isinstance(array, np.ndarray):

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# cython: language_level=3, embedsignature=True
+# cython: language_level=3, embedsignature=True, freethreading_compatible=True
 """A thin skin over csrc/fbp.h: checks and borrows NumPy arrays, releases the GIL, raises.
 
 Nothing here is policy. ``_core.pyi`` says what each part takes and gives. The module's other parts
 are included: the floating-point environment, names and families, arrays, losses' numbers, and
 predictions without a ``Net``.
+
+It may run without a GIL: a ``Net`` lets one thread in at a time, and the module's own variables are
+set at import, but for the pinned family, which is the same whoever asks first.
 """
 
 import warnings
@@ -12,6 +15,7 @@ from collections import namedtuple
 
 import numpy as np
 
+cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, int64_t, uint64_t
@@ -213,9 +217,19 @@ cdef class Net:
         if self.busy:
             raise RuntimeError("This Net is already at work.")
 
-    def _begin(self):
-        self._check_idle()
-        self.busy = True
+    cdef _begin(self):
+        """Let the caller in, alone; the section is what a GIL would be, where there is none."""
+        cdef bint entered
+        with cython.critical_section(self):
+            entered = self.net != NULL and not self.busy
+            self.busy = self.busy or entered
+        if not entered:
+            self._check_idle()
+            raise RuntimeError("This Net was at work.")  # and has just finished
+
+    cdef void _end(self):
+        with cython.critical_section(self):
+            self.busy = False
 
     def set_weights(self, coefs, intercepts):
         """Put copies of every layer's parameters in."""
@@ -223,16 +237,26 @@ cdef class Net:
 
     def get_weights(self):
         """Return new arrays: every layer's weights [fan_in × fan_out], and intercepts."""
-        self._check_idle()
-        return self._take_layers(-1)
+        self._begin()
+        try:
+            return self._take_layers(-1)
+        finally:
+            self._end()
 
     def _shapes(self):
         return list(zip(self.units[:-1], self.units[1:], strict=True))
 
     def _put_layers(self, coefs, intercepts, int moment):
+        self._begin()
+        try:
+            # tuples of our own keep the arrays alive, whatever becomes of the lists meanwhile
+            self._put_tuples(tuple(coefs), tuple(intercepts), moment)
+        finally:
+            self._end()
+
+    cdef _put_tuples(self, tuple coefs, tuple intercepts, int moment):
         cdef const void *w
         cdef const void *b
-        self._check_idle()
         shapes = self._shapes()
         if len(coefs) != len(shapes) or len(intercepts) != len(shapes):
             raise ValueError(f"The net has {len(shapes)} layers, got {len(coefs)} arrays of "
@@ -270,8 +294,11 @@ cdef class Net:
 
     def get_solver_state(self):
         """Return what a later fit needs to go on: solver, step count, copies of its moments."""
-        self._check_idle()
-        return self._solver_state(False)
+        self._begin()
+        try:
+            return self._solver_state(False)
+        finally:
+            self._end()
 
     def _solver_state(self, bint retire):
         n_moments = fbp_solver_n_moments(self.solver)
@@ -313,6 +340,7 @@ cdef class Net:
         cdef fbp_progress progress = [0.0, 0, 0]
         cdef fbp_status status
         cdef const int64_t *rows = NULL
+        X = _held(X)
         self._borrow_data(&data, X, y, sample_weight)
         cdef int64_t n_order = data.x.n_rows
         if order is not None:
@@ -342,7 +370,7 @@ cdef class Net:
             with nogil:
                 status = fbp_train(self.net, &data, rows, n_order, batch_rows, &step, &progress)
         finally:
-            self.busy = False
+            self._end()
         self.progress = _as_tuple(&progress)
         _finish(status, asked, "X, y, sample_weight or order")
         return self.progress
@@ -366,6 +394,7 @@ cdef class Net:
         parts = np.split(parameters, np.cumsum(sizes)[:-1])
         coefs = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=False)]
         self.set_weights(coefs, parts[len(shapes):])
+        X = _held(X)
         self._borrow_data(&data, X, y, sample_weight)
         if not 1 <= data.x.n_rows <= self.max_rows:
             raise ValueError(
@@ -388,7 +417,7 @@ cdef class Net:
             with nogil:
                 status = fbp_loss_gradient(self.net, &data, &step, &loss, grad, first)
         finally:
-            self.busy = False
+            self._end()
         _finish(status, asked, "X, y or sample_weight")
         if status == FBP_ESTOPPED:
             raise InterruptedError("The gradient was stopped by poll.")
@@ -403,6 +432,7 @@ cdef class Net:
         if hidden and len(self.units) < 3:
             raise ValueError("The net has no hidden layers.")
         cdef fbp_status status
+        X = _held(X)
         cdef fbp_matrix x = _matrix(X, self.units[0], self.sparse)
         out_dtype = self.dtype if dtype is None else np.dtype(dtype)
         cdef int32_t real = _real(out_dtype.name)
@@ -423,7 +453,7 @@ cdef class Net:
                 status = fbp_predict_order(self.net, &x, rows, n_rows, flags, _ask,
                                            <void *>asked, real, data)
         finally:
-            self.busy = False
+            self._end()
         _finish(status, asked, "X or order")
         if status == FBP_ESTOPPED:
             raise InterruptedError("The prediction was stopped by poll.")
@@ -436,6 +466,7 @@ cdef class Net:
         cdef const int64_t *rows = NULL
         if self.max_rows < 1:
             raise ValueError("The net was made to predict only (max_rows=0).")
+        X = _held(X)
         self._borrow_data(&data, X, y, None)
         cdef int64_t n_rows = data.x.n_rows
         if order is not None:
@@ -449,7 +480,7 @@ cdef class Net:
             with nogil:
                 status = fbp_predict_loss(self.net, &data, rows, n_rows, _ask, <void *>asked, out)
         finally:
-            self.busy = False
+            self._end()
         _finish(status, asked, "X, y or order")
         if status == FBP_ESTOPPED:
             raise InterruptedError("The losses were stopped by poll.")

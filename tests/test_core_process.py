@@ -81,3 +81,52 @@ def test_a_net_at_work_refuses_a_second_caller():
 
 def test_threads_of_openmp_are_told():
     assert _core.max_threads() >= 1
+
+
+@pytest.mark.parametrize("layout", ["csr32", "csr64"])
+def test_arrays_of_a_sparse_matrix_live_as_long_as_they_are_read(layout):
+    p = make_problem((200, 40, 3), n=400, dtype="float32", layout=layout)
+
+    order = np.tile(np.arange(400), 200)  # long enough to be polled
+    arrays = p.X.data, p.X.indices, p.X.indptr
+    replaced = []
+
+    def replace():
+        p.X.data, p.X.indices, p.X.indptr = (np.zeros_like(array) for array in arrays)
+        replaced.append([np.full_like(array, 77) for array in arrays])  # where the others were
+        return False
+
+    def train(poll):
+        p.X.data, p.X.indices, p.X.indptr = (array.copy() for array in arrays)
+        net = p.net(_core.Net, solver="adam", max_rows=50)
+        net.train(p.X, p.y, order, 50, poll=poll)
+        return flat(net.get_weights()).tobytes()
+
+    assert train(replace) == train(None)
+    assert replaced
+
+
+def test_a_net_lets_one_thread_in_at_a_time():
+    """Also where no GIL keeps two from entering at once."""
+    p = make_problem((20, 40, 3), n=100)
+    net = p.net(_core.Net, solver="adam", max_rows=50)
+    before = net.get_weights()
+    barrier = threading.Barrier(4)
+
+    def enter(worker):
+        n_refused = 0
+        for _ in range(200):
+            barrier.wait()
+            try:
+                if worker % 2:
+                    assert np.isfinite(net.predict(p.X)).all()
+                else:
+                    net.set_weights(*before)
+            except RuntimeError as error:
+                assert "at work" in str(error), error
+                n_refused += 1
+        return n_refused
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(enter, range(4))) < 4 * 200
+    assert flat(net.get_weights()).tobytes() == flat(before).tobytes()
