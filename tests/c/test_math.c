@@ -2,11 +2,13 @@
 /*
  * exp, log, tanh and logistic; eˣ − 1 (for x ≤ 0, others count as 0), softplus and the normal
  * distribution's share: their error in ULP against a wider type, the same bits in every fused
- * family, and their values where there is nothing to round. With --exhaustive, all 2³² floats.
+ * family, their values where there is nothing to round, and their ranges. With --exhaustive, of all 2³²
+ * floats; with --every 64, of one block of them in 64. Functions named after that are the only ones.
  *
  * Subnormal arguments count as zero, and results below the smallest normal number are zero.
  */
 #include <float.h>
+#include <time.h>
 
 #include "kernels.h"
 
@@ -16,19 +18,17 @@ typedef struct {
     const char *name;
     double most_ulp;
     exact (*of)(exact);
+    float least, most; /* what no result is beyond */
 } function;
 
 static exact exact_expm1(exact x) { return isnan(x) ? x : expm1l(fminl(x, 0)); }
 
 /* In the order of fbp_kernels.math. */
 static const function functions[] = {
-    {"exp", 1, expl},
-    {"log", 1, logl},
-    {"tanh", 2, tanhl},
-    {"logistic", 2, exact_logistic},
-    {"expm1", 2, exact_expm1},
-    {"softplus", 2, exact_softplus},
-    {"normal_cdf", 8, exact_cdf},
+    {"exp", 1, expl, 0, INFINITY},      {"log", 1, logl, -INFINITY, INFINITY},
+    {"tanh", 2, tanhl, -1, 1},          {"logistic", 2, exact_logistic, 0, 1},
+    {"expm1", 2, exact_expm1, -1, 0},   {"softplus", 2, exact_softplus, 0, INFINITY},
+    {"normal_cdf", 8, exact_cdf, 0, 1},
 };
 enum { N_FUNCTIONS = sizeof functions / sizeof *functions };
 
@@ -161,17 +161,47 @@ static double float_value(int f, float x)
     }
 }
 
+/* As ulp_error, quickly where both are plain numbers. */
 static double float_error(double value, float y)
 {
-    if (isfinite(value) && isfinite(y) && fabs(value) >= (double)FLT_MIN)
-        return fabs((double)y - value) * ldexp(1, FLT_MANT_DIG - 1 - ilogb(value));
-    return ulp_error(FBP_F32, (exact)value, (double)y);
+    uint64_t bits;
+    double scale;
+    memcpy(&bits, &value, sizeof bits);
+    if (!(fabs(value) >= (double)FLT_MIN && fabs(value) <= (double)FLT_MAX && isfinite(y)))
+        return ulp_error(FBP_F32, (exact)value, (double)y);
+    bits = (UINT64_C(2 * 1023 + FLT_MANT_DIG - 1) - (bits << 1 >> 53)) << 52;
+    memcpy(&scale, &bits, sizeof scale);
+    return fabs((double)y - value) * scale;
+}
+
+typedef struct {
+    double worst[FBP_N_ISAS];
+    int64_t different, outside, not_odd; /* from the fastest fused family's; beyond the range */
+} findings;
+
+/* One family's results for a block; values are the exact ones. */
+static void judge(const family *k, int f, const float *x, const float *y, const double *values,
+                  findings *found)
+{
+    float opposite[BLOCK], y_opposite[BLOCK];
+    double *worst = &found->worst[k->isa];
+    for (int i = 0; i < BLOCK; i++) {
+        const double error = float_error(values[i], y[i]);
+        if (error > *worst) *worst = error;
+        found->outside += y[i] < functions[f].least || y[i] > functions[f].most;
+    }
+    if (strcmp(functions[f].name, "tanh") != 0 || signbit(x[0])) return;
+    for (int i = 0; i < BLOCK; i++)
+        opposite[i] = -x[i];
+    k->table->math[f](BLOCK, opposite, y_opposite);
+    for (int i = 0; i < BLOCK; i++)
+        found->not_odd += !same_bits((double)y_opposite[i], -(double)y[i]);
 }
 
 /* A block of floats through the fastest fused family, to which the others must be equal (ref, which is
  * slow, in every 64th block), and through each family with bits of its own. */
 static void every_float_of(int64_t block, int f, const family *families, int n_families,
-                           double worst[FBP_N_ISAS], int64_t *different)
+                           int with_ref, findings *found)
 {
     float x[BLOCK], y[BLOCK], kept[BLOCK];
     double values[BLOCK];
@@ -181,42 +211,60 @@ static void every_float_of(int64_t block, int f, const family *families, int n_f
         memcpy(&x[i], &bits, sizeof bits);
         values[i] = float_value(f, x[i]);
     }
-    for (int own = n_families - 1; own >= (block % 64 == 0 ? 0 : 1); own--) {
+    for (int own = n_families - 1; own >= (with_ref ? 0 : 1); own--) {
         const family *k = &families[own];
+        if (own > 0 && k->table == k[-1].table) continue; /* the base of split products */
         const int compared = k->table->fused && fused_seen;
         k->table->math[f](BLOCK, x, y);
         for (int i = 0; compared && i < BLOCK; i++)
-            *different += !same_bits((double)y[i], (double)kept[i]);
-        for (int i = 0; !compared && i < BLOCK; i++)
-            worst[k->isa] = fmax(worst[k->isa], float_error(values[i], y[i]));
+            found->different += !same_bits((double)y[i], (double)kept[i]);
+        if (!compared) judge(k, f, x, y, values, found);
         if (compared || !k->table->fused) continue;
         memcpy(kept, y, sizeof y);
         fused_seen = 1;
     }
 }
 
-static void test_every_float(void)
+/* Of one block in `every`, each time another one: 4096 floats next to each other. */
+static void test_every_float(int f, int64_t every)
 {
     family families[FBP_N_ISAS];
     const int n_families = families_of(FBP_F32, families);
-    for (int f = 0; f < N_FUNCTIONS; f++) {
-        double worst[FBP_N_ISAS] = {0};
-        int64_t different = 0;
-#pragma omp parallel for reduction(max : worst) reduction(+ : different) schedule(dynamic, 64)
-        for (int64_t block = 0; block < (INT64_C(1) << 32) / BLOCK; block++) {
-            flush_subnormals();
-            every_float_of(block, f, families, n_families, worst, &different);
-        }
-        for (int isa = 0; isa < FBP_N_ISAS; isa++) {
-            if (worst[isa] == 0) continue;
-            printf("%s %s f32, every float: %.3f ULP\n", functions[f].name, fbp_isa_name(isa),
-                   worst[isa]);
-            CHECK(worst[isa] <= functions[f].most_ulp, "%s %s f32: %.3f ULP", functions[f].name,
-                  fbp_isa_name(isa), worst[isa]);
-        }
-        CHECK(different == 0, "%s f32: families differ at %lld floats", functions[f].name,
-              (long long)different);
+    const int64_t n_blocks = (INT64_C(1) << 32) / BLOCK / every;
+    const clock_t begin = clock();
+    double worst[FBP_N_ISAS] = {0};
+    int64_t different = 0, outside = 0, not_odd = 0;
+#pragma omp parallel for reduction(max : worst) reduction(+ : different, outside, not_odd) \
+    schedule(dynamic, 64)
+    for (int64_t i = 0; i < n_blocks; i++) {
+        findings found = {0};
+        flush_subnormals();
+        every_float_of(i * every + (i * 7 + 3) % every, f, families, n_families,
+                       n_families == 1 || i % 64 == 0, &found);
+        for (int isa = 0; isa < FBP_N_ISAS; isa++)
+            worst[isa] = fmax(worst[isa], found.worst[isa]);
+        different += found.different, outside += found.outside, not_odd += found.not_odd;
     }
+    for (int isa = 0; isa < FBP_N_ISAS; isa++) {
+        if (worst[isa] == 0) continue;
+        printf("%s %s f32, %lld floats: %.3f ULP\n", functions[f].name, fbp_isa_name(isa),
+               (long long)(n_blocks * BLOCK), worst[isa]);
+        CHECK(worst[isa] <= functions[f].most_ulp, "%s %s f32: %.3f ULP", functions[f].name,
+              fbp_isa_name(isa), worst[isa]);
+    }
+    printf("%s: %.1f s of CPU time\n", functions[f].name,
+           (double)(clock() - begin) / CLOCKS_PER_SEC);
+    CHECK(different == 0 && outside == 0 && not_odd == 0,
+          "%s f32: families differ at %lld floats, %lld beyond the range, %lld not odd",
+          functions[f].name, (long long)different, (long long)outside, (long long)not_odd);
+}
+
+/* Whether no function is named, or this one is. */
+static int is_chosen(int f, int n_names, char **names)
+{
+    for (int i = 0; i < n_names; i++)
+        if (strcmp(names[i], functions[f].name) == 0) return 1;
+    return n_names == 0;
 }
 
 /* x, then the functions of it, in their order. */
@@ -309,6 +357,10 @@ int main(int argc, char **argv)
         test_tanh_is_odd(real);
         test_sample(real, fewer_cases() ? 25 : 100);
     }
-    if (argc > 1 && strcmp(argv[1], "--exhaustive") == 0) test_every_float();
+    const int exhaustive = argc > 1 && strcmp(argv[1], "--exhaustive") == 0;
+    const int some = argc > 2 && strcmp(argv[1], "--every") == 0, first_name = some ? 3 : 2;
+    for (int f = 0; (exhaustive || some) && f < N_FUNCTIONS; f++)
+        if (is_chosen(f, argc - first_name, argv + first_name))
+            test_every_float(f, some ? strtol(argv[2], NULL, 10) : 1);
     return check_done("math");
 }
