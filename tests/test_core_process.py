@@ -2,6 +2,7 @@
 """The compiled core within a process: a family pinned from outside, nets in several threads."""
 
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -130,3 +131,72 @@ def test_a_net_lets_one_thread_in_at_a_time():
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(enter, range(4))) < 4 * 200
     assert flat(net.get_weights()).tobytes() == flat(before).tobytes()
+
+
+REFUSE_TILES = """
+import ctypes, errno, struct, warnings
+
+warnings.simplefilter("error")
+libc = ctypes.CDLL(None, use_errno=True)
+ARCH_PRCTL, GET_SUPPORTED, REQUEST = 158, 0x1021, 0x1023
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, FILTER = 38, 22, 2
+ALLOW, ERRNO = 0x7FFF0000, 0x00050000
+program = b"".join(
+    struct.pack("HBBI", *instruction)
+    for instruction in [
+        (0x20, 0, 0, 0),  # the call's number
+        (0x15, 0, 4, ARCH_PRCTL),
+        (0x20, 0, 0, 16),  # its first argument
+        (0x15, 1, 0, GET_SUPPORTED),
+        (0x15, 0, 1, REQUEST),
+        (0x06, 0, 0, ERRNO | errno.EPERM),
+        (0x06, 0, 0, ALLOW),
+    ]
+)
+
+
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
+assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+assert libc.prctl(PR_SET_SECCOMP, FILTER, ctypes.byref(Program(len(program) // 8, program))) == 0
+for code in (GET_SUPPORTED, REQUEST):
+    assert libc.syscall(ARCH_PRCTL, code, 0) == -1
+    assert ctypes.get_errno() == errno.EPERM
+
+import numpy as np
+from fastbp import BackpropRegressor, _core
+
+X = np.random.default_rng(0).normal(size=(50, 64)).astype("f4")
+for precision in _core.names()["precisions"]:
+    model = BackpropRegressor(hidden_layer_sizes=64, matmul_precision=precision)
+    assert np.isfinite(model.partial_fit(X, X[:, 0]).predict(X)).all()
+print(_core.default_isa(), *_core.available_isas())
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64", reason="tiles are x86-64's"
+)
+def test_tiles_that_the_system_refuses_are_done_without():
+    """A seccomp filter, as containers have them, refuses what asks for AMX."""
+
+    def run(**variables):
+        environment = {k: v for k, v in os.environ.items() if k != "FASTBP_ISA"}
+        return subprocess.run(
+            [sys.executable, "-c", REFUSE_TILES],
+            env={**environment, **variables},
+            capture_output=True,
+            text=True,
+        )
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    best, *isas = done.stdout.split()
+    assert "amx" not in isas
+    assert best in isas
+    assert done.stderr == ""
+    last = run(FASTBP_ISA="amx").stderr.strip().splitlines()[-1]
+    assert last.startswith("ValueError: Kernel family 'amx'")
+    assert ", ".join(isas) in last
