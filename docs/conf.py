@@ -41,6 +41,7 @@ myst_heading_anchors = 3
 html_math_renderer = "mathml"
 
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # the docstrings say more
 numpydoc_show_class_members = False  # the template lists them
 numpydoc_class_members_toctree = False

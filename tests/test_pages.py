@@ -6,10 +6,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import threadpoolctl
 from blocks import Block, applied, blocks, changed, without
 from sklearn.datasets import load_breast_cancer
 
@@ -20,6 +22,13 @@ BLOCKS = {name: blocks(page) for name, page in PAGES.items()}
 PROGRAMS = [name for name, found in BLOCKS.items() if any(b.language == "python" for b in found)]
 DIFFS = [(name, b.text) for name, found in BLOCKS.items() for b in found if b.language == "diff"]
 SHELL = [(name, b.text) for name, found in BLOCKS.items() for b in found if b.language == "bash"]
+
+
+@pytest.fixture(autouse=True)
+def one_blas_thread() -> Iterator[None]:
+    """On a busy machine scikit-learn's fits wait for their second thread far longer than needed."""
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        yield
 
 
 def run_page(page: list[Block], capsys: Any) -> None:
