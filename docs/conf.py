@@ -62,7 +62,12 @@ html_theme_options = {
     "show_prev_next": True,
     "show_toc_level": 2,
 }
-html_sidebars = {"index": [], "getting_started": [], "from_scikit_learn": [], "changelog": []}
+html_sidebars = {
+    "index": [],
+    "getting_started": [],
+    "from_scikit_learn": [],
+    "changelog": [],
+}
 html_sidebars |= {"performance": [], "internals": []}
 copybutton_exclude = ".linenos, .gp, .go"
 

@@ -20,7 +20,10 @@ OBJECTS = {
     ("sklearn.set_config", "py:function"): GENERATED,
     ("sklearn.utils.metadata_routing.MetadataRequest", "py:class"): GENERATED,
     ("accuracy_score", "std:label"): "modules/model_evaluation.html#accuracy-score",
-    ("df_output_transform", "std:label"): "auto_examples/miscellaneous/plot_set_output.html",
+    (
+        "df_output_transform",
+        "std:label",
+    ): "auto_examples/miscellaneous/plot_set_output.html",
     ("metadata_routing", "std:label"): "metadata_routing.html#metadata-routing",
     ("sphx_glr_auto_examples_miscellaneous_plot_set_output.py", "std:label"): (
         "auto_examples/miscellaneous/plot_set_output.html"
@@ -32,7 +35,8 @@ OBJECTS = {
 def inventory() -> bytes:
     """Return the names in the format of objects.inv, version 2."""
     lines = [
-        f"{name} {kind} 1 {page.format(name, name)} -" for (name, kind), page in OBJECTS.items()
+        f"{name} {kind} 1 {page.format(name, name)} -"
+        for (name, kind), page in OBJECTS.items()
     ]
     head = "# Sphinx inventory version 2\n# Project: scikit-learn\n# Version: stable\n"
     head += "# The remainder of this file is compressed using zlib.\n"

@@ -54,11 +54,15 @@ def faults(folder: Path) -> list[str]:
                 if address in page.loaded:
                     found.append(f"{where} loads {address}")
                 continue
-            target = path if not parts.path else (path.parent / unquote(parts.path)).resolve()
+            target = (
+                path if not parts.path else (path.parent / unquote(parts.path)).resolve()
+            )
             if not target.is_file():
                 found.append(f"{where} links to {address}, which does not exist")
             elif parts.fragment and target in pages:
-                if parts.fragment.startswith(":~:text="):  # words that the browser looks for
+                if parts.fragment.startswith(
+                    ":~:text="
+                ):  # words that the browser looks for
                     continue
                 if unquote(parts.fragment) not in pages[target].anchors:
                     found.append(f"{where} links to {address}, which has no such place")
