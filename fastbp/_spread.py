@@ -57,6 +57,20 @@ def lost_columns(X: Any, dtype: str) -> list[int]:
     n_rows = X.shape[0]
     if n_rows < 2 or _holds(dtype, X.dtype):
         return []
+    with np.errstate(all="ignore"):  # infinities, where scikit-learn was told not to look for them
+        return _lost_columns(X, dtype) if _any_may_be_narrow(X, dtype) else []
+
+
+def _any_may_be_narrow(X: Any, dtype: str) -> bool:
+    """Tell whether the first and last rows leave any doubt: in most tables they do not."""
+    if sp.issparse(X):
+        return True
+    first, last = X[0].astype(np.float64), X[-1].astype(np.float64)
+    return bool((np.abs(last - first) < _relative_spread(dtype) * np.abs(first)).any())
+
+
+def _lost_columns(X: Any, dtype: str) -> list[int]:
+    n_rows = X.shape[0]
     take = _reader(X)
     sample = np.linspace(0, n_rows - 1, min(n_rows, SAMPLE_ROWS)).astype(np.intp)
     columns = _stored_in_all(X, sample)
@@ -88,7 +102,12 @@ def _holds(dtype: str, given: np.dtype[Any]) -> bool:
 def _is_narrow(low: Array, high: Array, dtype: str) -> Any:
     """Tell of which columns rounding may move a value by more than `LOST` of their spread."""
     size = np.maximum(np.abs(low), np.abs(high))
-    return (high - low < np.finfo(dtype).eps / 2 / LOST * size) & (size <= np.finfo(dtype).max)
+    return (high - low < _relative_spread(dtype) * size) & (size <= np.finfo(dtype).max)
+
+
+def _relative_spread(dtype: str) -> float:
+    """Return how much the values of a column must differ at least, compared with their size."""
+    return float(np.finfo(dtype).eps) / 2 / LOST
 
 
 def _reader(X: Any) -> Callable[[Any, Any], Array]:
