@@ -73,13 +73,13 @@ def all_sides(
     pinned = [family for family in HELD if family in families] if held else []
     sides, left_out = [*_sklearn()], []
     if find_spec("torch") is None:
-        left_out.append("PyTorch is not installed")
+        left_out.append("PyTorch is not installed: pip install -e '.[bench]'")
     else:
         sides += _torch(compiled, pinned, lower=not quick)
         if not compiled:
             left_out.append("compiled PyTorch: compiling takes minutes, so not in a quick run")
     if find_spec("jax") is None:
-        left_out.append("JAX is not installed")
+        left_out.append("JAX is not installed: pip install -e '.[bench]'")
     else:
         sides.append(Side("jax", "peer_jax", SINGLE, {"compile_once": quick}))
     ours, missing = _fastbp(pinned, lower=not quick)

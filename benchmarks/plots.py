@@ -38,8 +38,11 @@ WIDTH_STYLES = {
 
 
 def _figure(report: Report, title: str, size: tuple[float, float]) -> Any:
-    import matplotlib
-
+    try:
+        import matplotlib
+    except ImportError as error:
+        message = "pictures need matplotlib, which is not installed: pip install -e '.[bench]'"
+        raise ImportError(message) from error
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

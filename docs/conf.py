@@ -2,9 +2,17 @@
 """The documentation, built offline by one command: sphinx-build -W docs build/docs"""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import fastbp
+
+NEEDED = "matplotlib myst_parser numpydoc pydata_sphinx_theme sphinx_copybutton sphinx_design"
+missing = [name for name in [*NEEDED.split(), "sphinx_gallery"] if find_spec(name) is None]
+if missing:
+    raise ImportError(
+        f"the documentation needs {', '.join(missing)}, not installed: pip install -e '.[docs]'"
+    )
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "extensions"))

@@ -3,8 +3,12 @@
 
 import signal
 import sys
+from importlib.util import find_spec
 
 import pytest
+
+#: What the extra "test" brings, beside pytest.
+NEEDED = ("hypothesis", "ipykernel", "matplotlib", "pandas", "polars", "rich", "skops", "xdist")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,3 +38,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (left_out if item.get_closest_marker("exhaustive") else kept).append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing and (terminalreporter.stats.get("error") or terminalreporter.stats.get("failed")):
+        terminalreporter.line(
+            f"The tests need {', '.join(missing)}, not installed: pip install -e '.[test]'"
+        )

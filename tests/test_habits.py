@@ -2,6 +2,8 @@
 """What the papers for contributors and the workflows name is there."""
 
 import re
+import subprocess
+import sys
 from importlib.metadata import metadata
 from pathlib import Path
 
@@ -61,3 +63,56 @@ def test_commands_name_what_is_there() -> None:
 def test_the_tests_of_every_wheel_exist() -> None:
     files = re.findall(r"\{project\}/([\w/.]+)", (ROOT / "pyproject.toml").read_text("utf-8"))
     assert files and all((ROOT / file).exists() for file in files)
+
+
+# What an extra brings, if it is missing. [plot], [progress] and [table] are tested with their uses.
+
+MISSING = """
+import sys
+from importlib.machinery import PathFinder
+
+class Finder(PathFinder):
+    def find_spec(name, path=None, target=None):
+        return None if name in {names} else PathFinder.find_spec(name, path, target)
+
+sys.meta_path = [Finder if finder is PathFinder else finder for finder in sys.meta_path]
+{program}
+"""
+
+
+def said_without(names: list[str], program: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", MISSING.format(names=names, program=program)],
+        cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_without_the_extra_bench() -> None:
+    program = "import peers; print(peers.all_sides([])[1]); import plots; plots._figure({}, '', ())"
+    program = f"sys.path.insert(0, {str(ROOT / 'benchmarks')!r}); {program}"
+    said = said_without(["torch", "jax", "matplotlib"], program, ROOT)
+    for name in ("PyTorch is", "JAX is", "which is"):
+        assert f"{name} not installed: pip install -e '.[bench]'" in said
+
+
+def test_without_the_extra_docs() -> None:
+    program = f"import runpy; runpy.run_path({str(ROOT / 'docs' / 'conf.py')!r})"
+    said = said_without(["numpydoc", "sphinx_gallery"], program, ROOT)
+    assert re.search(
+        r"needs .*numpydoc.*sphinx_gallery, not installed: pip install -e '.\[docs\]'", said
+    )
+
+
+def test_without_the_extra_test(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text("utf-8"))
+    (tmp_path / "test_fails.py").write_text("import polars")
+    said = said_without(["polars"], "import pytest; pytest.main()", tmp_path)
+    assert re.search(r"need .*polars.*, not installed: pip install -e '.\[test\]'", said)
+
+
+def test_the_extra_dev_pins_what_pre_commit_runs() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    pins = re.findall(r'^    "([\w-]+)==', (ROOT / "pyproject.toml").read_text("utf-8"), re.M)
+    assert {line.split()[0] for line in re.findall(r"entry: ([^,]+)", hooks)} == set(pins)
+    assert 'pip install -e ".[dev]"' in hooks
