@@ -7,7 +7,9 @@ from pathlib import Path
 
 import fastbp
 
-NEEDED = "matplotlib myst_parser numpydoc pydata_sphinx_theme sphinx_copybutton sphinx_design"
+NEEDED = (
+    "matplotlib myst_parser numpydoc pydata_sphinx_theme sphinx_copybutton sphinx_design"
+)
 missing = [name for name in [*NEEDED.split(), "sphinx_gallery"] if find_spec(name) is None]
 if missing:
     raise ImportError(
