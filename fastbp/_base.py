@@ -195,6 +195,8 @@ class BaseBackprop(
         ValueError
             If a parameter or the data are not valid, the training diverges, or ``max_time`` is over
             before the first whole epoch. The estimator is then as it was before.
+        RuntimeError
+            If the estimator is being fitted already, by another thread.
         KeyboardInterrupt
             If interrupted before the first whole epoch, inside a search such as ``GridSearchCV``,
             within three seconds of an interrupt that ended a fit, or when the training has ended;

@@ -26,6 +26,8 @@ except ImportError:  # scikit-learn 1.8 and older
         return fit
 
 
+from . import _one_fit
+
 if TYPE_CHECKING:
     from ._base import BaseBackprop
 
@@ -45,23 +47,32 @@ def or_as_before(fit: Fit) -> Fit:
     """Decorate ``fit`` or ``partial_fit``: where it raises, the estimator is as it was before.
 
     It may have what the fit found by then: callbacks' last hooks run after that, or an interrupt
-    comes. A generator of random numbers, which is a parameter, goes back as well.
+    comes. A generator of random numbers, which is a parameter, goes back as well. A second fit
+    meanwhile raises, and touches nothing.
     """
 
     @functools.wraps(fit)
     def fit_or_restore(estimator: BaseBackprop, *args: Any, **kwargs: Any) -> Any:
-        before = vars(estimator).copy()
-        generator = before.get("random_state")
+        key, mark, begun = _one_fit.key_of(estimator), object(), False
+        before: dict[str, Any] | None = None
+        generator: Any = None
         drawn: Any = None
-        if isinstance(generator, np.random.RandomState):
-            drawn = generator.get_state(legacy=False)
         try:
+            begun = _one_fit.begin(key, mark, estimator)
+            generator = vars(estimator).get("random_state")
+            if isinstance(generator, np.random.RandomState):
+                drawn = generator.get_state(legacy=False)
+            before = vars(estimator).copy()
             return fit(estimator, *args, **kwargs)
         except BaseException:
-            estimator.__dict__ = before  # first, since it is not a call: no interrupt comes between
-            if isinstance(generator, np.random.RandomState):
-                generator.set_state(drawn)
+            if before is not None:
+                estimator.__dict__ = before  # first, since it is not a call: no interrupt between
+                if drawn is not None:
+                    generator.set_state(drawn)
             raise
+        finally:
+            if begun or _one_fit.is_set(key, mark):
+                _one_fit.remove(key, None)
 
     return fit_or_restore  # type: ignore[return-value]
 

@@ -460,6 +460,8 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):  # type: ignore[misc]
         ValueError
             If a parameter or the data are not valid, the training diverges, or ``max_time`` is over
             before the end of the epoch. The estimator is then as it was before.
+        RuntimeError
+            If the estimator is being fitted already, by another thread.
         KeyboardInterrupt
             If interrupted; the estimator is then as it was before.
         """

@@ -73,6 +73,8 @@ class _OneBlasThread:
 
     def __exit__(self, *error: object) -> None:
         with self.lock:
+            if self.n_inside == 0:  # in a child, of a fit that had begun before the fork
+                return
             self.n_inside -= 1
             if self.n_inside == 0:
                 self.limiter.restore_original_limits()
