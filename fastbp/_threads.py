@@ -13,12 +13,18 @@ import joblib
 from threadpoolctl import ThreadpoolController
 
 from . import _core
+from ._cgroups import cpu_quota
 
 
 @lru_cache(maxsize=1)
 def _cpu_count() -> int:
-    """CPUs that cgroup quotas (v1 and v2, rounded up) and LOKY_MAX_CPU_COUNT leave."""
-    return int(joblib.cpu_count())
+    """CPUs that cgroup quotas and LOKY_MAX_CPU_COUNT leave.
+
+    joblib looks at the quota where a container has it, not at those of a service or a slice.
+    """
+    count = int(joblib.cpu_count())
+    quota = cpu_quota()
+    return count if quota is None else min(count, quota)
 
 
 def _affinity() -> int:
@@ -33,10 +39,13 @@ def thread_limit(n_jobs: int | None) -> int:
 
     The OpenMP runtime's own limit carries OMP_NUM_THREADS, threadpoolctl and what joblib leaves to
     its worker processes. A negative ``n_jobs`` counts from the limit: -1 is all, -2 all but one.
+    Where it is None, that of ``joblib.parallel_config`` takes its place, if one is in force.
     """
     if n_jobs is not None and not _is_number_of_jobs(n_jobs):
         raise ValueError(f"n_jobs must be None or an integer other than 0, got {n_jobs!r}.")
     limit = max(1, min(_cpu_count(), _affinity(), _core.max_threads()))
+    if n_jobs is None:
+        n_jobs = _n_jobs_in_force()
     if n_jobs is None:
         return limit
     if n_jobs < 0:
@@ -46,6 +55,13 @@ def thread_limit(n_jobs: int | None) -> int:
 
 def _is_number_of_jobs(value: Any) -> bool:
     return isinstance(value, Integral) and value != 0
+
+
+def _n_jobs_in_force() -> Any:
+    if not hasattr(joblib, "parallel_config"):  # before 1.3, where 1 may mean that none is
+        return None
+    n_jobs = joblib.parallel.get_active_backend()[1]
+    return n_jobs if _is_number_of_jobs(n_jobs) else None
 
 
 class _OneBlasThread:

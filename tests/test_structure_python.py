@@ -15,12 +15,8 @@ CYTHON = sorted([*PACKAGE.glob("*.pyx"), *PACKAGE.glob("*.px[di]")])
 # From the bottom up. A module imports from the layers below and, but for the estimators, its own.
 LAYERS = [
     {"_core", "_reference", "_reference_dropout", "_reference_net"},
-<<<<<<< HEAD
-    {"_activations", "_data", "_dropout", "_fpenv", "_interrupts", "_schedules", "_spread"}
-=======
-    {"_activations", "_data", "_dropout", "_interrupts", "_one_fit", "_schedules"}
->>>>>>> adf1c65 (estimators: one fit at a time on an estimator; tests: threads, forks and the interpreter's end)
-    | {"_threads", "_time_limit", "_weights"},
+    {"_activations", "_cgroups", "_data", "_dropout", "_fpenv", "_interrupts", "_one_fit"}
+    | {"_schedules", "_spread", "_threads", "_time_limit", "_weights"},
     {"_callbacks", "_checks", "_class_weight", "_conflicts", "_constraints", "_labels", "_lbfgs"}
     | {"_features", "_gradients", "_losses", "_optimizer", "_progress", "_scoring", "_stochastic"}
     | {"_representation", "_state", "_validation"},

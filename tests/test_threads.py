@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 import threadpoolctl
@@ -48,6 +49,36 @@ def test_thread_limit_follows_threadpoolctl() -> None:
         assert _threads.thread_limit(8) == 1
 
 
+def test_thread_limit_follows_joblib(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_cpu_count", "_affinity"):
+        monkeypatch.setattr(_threads, name, lambda: 8)
+    monkeypatch.setattr(_core, "max_threads", lambda: 8)
+
+    def seen() -> int:
+        return _threads.thread_limit(None)
+
+    if hasattr(joblib, "parallel_config"):
+        for n_jobs, expected in ((3, 3), (1, 1), (-2, 7), (99, 8)):
+            with joblib.parallel_config("threading", n_jobs=n_jobs):
+                assert seen() == expected
+                assert _threads.thread_limit(2) == 2
+    # Teams of fits side by side share the threads; no fit is held to one for all its life.
+    for backend in ("threading", "loky"):
+        limits = joblib.Parallel(2, backend=backend)([joblib.delayed(_threads.thread_limit)(None)])
+        assert limits == [8 if backend == "threading" else 1]
+    assert seen() == 8
+
+
+@pytest.mark.skipif(shutil.which("taskset") is None, reason="no taskset here")
+def test_thread_limit_follows_taskset(tmp_path: Path) -> None:
+    program = "from fastbp import _threads; print(_threads.thread_limit(None))"
+    for cpu in sorted(os.sched_getaffinity(0))[:2]:
+        command = ["taskset", "-c", str(cpu), sys.executable, "-c", program]
+        environment = {**os.environ, "PYTHONPATH": PACKAGE, "OMP_NUM_THREADS": "9"}
+        ran = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert ran.stdout.strip() == "1", ran.stderr
+
+
 def test_blas_has_one_thread_inside_lbfgs_only(monkeypatch: pytest.MonkeyPatch) -> None:
     def blas_threads() -> set[int]:
         pools = threadpoolctl.threadpool_info()
@@ -73,7 +104,7 @@ def test_blas_has_one_thread_inside_lbfgs_only(monkeypatch: pytest.MonkeyPatch) 
         assert blas_threads() == {2}
 
 
-@pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"])
+@pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "LOKY_MAX_CPU_COUNT"])
 def test_thread_limit_follows_the_environment(variable: str, tmp_path: Path) -> None:
     program = "from fastbp import _threads; print(_threads.thread_limit(None))"
     assert run(program, tmp_path, **{variable: "1"}) == ["1"]
