@@ -36,5 +36,7 @@ def test_program(build: Path, name: str) -> None:
 
 
 @pytest.mark.exhaustive
-def test_functions_of_every_float(build: Path) -> None:
-    subprocess.run([build / "test_math", "--exhaustive"], check=True)
+@pytest.mark.parametrize("name", ["math", "products", "updates", "rows"])
+def test_long_form(build: Path, name: str) -> None:
+    """Functions of every float; products of every shape up to 33³ and of 2,000 large ones."""
+    subprocess.run([build / f"test_{name}", "--exhaustive"], check=True)

@@ -72,8 +72,8 @@ FAULTS = {
     ),
     "penalty on intercepts": Fault(
         "kernels/update_tmpl.c",
-        "update_row(nv, gradient, row, intercept_factors(u),",
-        "update_row(nv, gradient, row, weight_factors(u),",
+        "update_row(nv, gradient, row_at(s->b, s->mb, at), intercept_factors(u),",
+        "update_row(nv, gradient, row_at(s->b, s->mb, at), weight_factors(u),",
         "test_updates",
     ),
     "bias correction left out": Fault(
@@ -103,6 +103,35 @@ FAULTS = {
         "(bytes && (uint64_t)count > limit / bytes)",
         "(uint64_t)count * bytes > limit",
         "test_sizes",
+    ),
+    "flipped branch": Fault(
+        "kernels/gemm_tmpl.c",
+        "if (k0 == 0) tile_clear(nv, acc); else tile_load(nv, out + row * NR, NR, acc); "
+        "row_tile(nv, k, a +",
+        "if (k0 != 0) tile_clear(nv, acc); else tile_load(nv, out + row * NR, NR, acc); "
+        "row_tile(nv, k, a +",
+        "test_products",
+    ),
+    "slope of a loss on the wrong side": Fault(
+        "kernels/loss_tmpl.c",
+        "vf_select(vf_lt(d, zero), below, vf_select(vf_lt(zero, d), above, d))",
+        "vf_select(vf_lt(d, zero), above, vf_select(vf_lt(zero, d), below, d))",
+        "test_losses",
+    ),
+    "labels not smoothed": Fault(
+        "kernels/loss_tmpl.c",
+        "return vf_set1((real)targets->label_smoothing);",
+        "return vf_set1(0);",
+        "test_losses",
+    ),
+    "intercepts left out of the norm that is clipped": Fault(
+        "gradient.c", "sum += g * g;", "sum += 0 * g;", "test_clipping"
+    ),
+    "clipped steps not clipped": Fault(
+        "train.c",
+        "t->update.scale *= fbp_clip_factor(t->net, t->update.scale, t->step->max_grad_norm);",
+        "(void)fbp_clip_factor(t->net, t->update.scale, t->step->max_grad_norm);",
+        "test_clipping",
     ),
     "slopes of dropped units kept": Fault(
         "kernels/dropout_tmpl.c",

@@ -77,15 +77,18 @@ static inline double random_between(double low, double high)
 static inline int64_t random_below(int64_t n) { return (int64_t)(random_bits() % (uint64_t)n); }
 
 /*
- * A buffer of n reals whose end lies flush against a page that may not be touched, and before which
- * lies a page of known bytes. It is filled with NaNs, so that what nobody wrote is told.
+ * A buffer of n reals that lies flush against a page which may not be touched: behind it, or with
+ * flush_front before it. At its other end are known bytes, up to another such page. It is filled with NaNs,
+ * so that what nobody wrote is told.
  */
-#define FRONT_BYTE 0xa5
+#define SLACK_BYTE 0xa5
 #define POISON_BYTE 0xff /* in every byte: a NaN in float and in double, −1 in integers */
 
+static int flush_front;
+
 typedef struct {
-    unsigned char *mapping;
-    size_t mapped_bytes, front_bytes;
+    unsigned char *mapping, *slack;
+    size_t mapped_bytes, slack_bytes;
     void *data;
     int64_t n;
     int real; /* fbp_real */
@@ -100,17 +103,19 @@ static inline buffer buffer_of_bytes(size_t bytes)
 {
     buffer b = {0};
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    const size_t body = (bytes + page - 1) / page * page + page;
-    b.mapped_bytes = body + page;
-    b.front_bytes = body - bytes;
-    b.mapping =
-        mmap(NULL, b.mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (b.mapping == MAP_FAILED || mprotect(b.mapping + body, page, PROT_NONE) != 0) {
+    const size_t body = (bytes + page - 1) / page * page;
+    b.mapped_bytes = body + 2 * page;
+    b.slack_bytes = body - bytes;
+    b.mapping = mmap(NULL, b.mapped_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (b.mapping == MAP_FAILED ||
+        (body > 0 && mprotect(b.mapping + page, body, PROT_READ | PROT_WRITE) != 0)) {
         perror("mmap");
         exit(2);
     }
-    b.data = b.mapping + b.front_bytes;
-    memset(b.mapping, FRONT_BYTE, b.front_bytes);
+    unsigned char *begin = b.mapping + page;
+    b.data = flush_front ? begin : begin + b.slack_bytes;
+    b.slack = flush_front ? begin + bytes : begin;
+    memset(b.slack, SLACK_BYTE, b.slack_bytes);
     memset(b.data, POISON_BYTE, bytes);
     return b;
 }
@@ -126,12 +131,21 @@ static inline buffer buffer_new(int real, int64_t n)
 static inline void buffer_free(buffer *b)
 {
     size_t touched = 0;
-    for (size_t i = 0; i < b->front_bytes; i++)
-        touched += b->mapping[i] != FRONT_BYTE;
-    CHECK(touched == 0, "%zu bytes before a buffer were written", touched);
+    for (size_t i = 0; i < b->slack_bytes; i++)
+        touched += b->slack[i] != SLACK_BYTE;
+    CHECK(touched == 0, "%zu bytes beside a buffer were written", touched);
     munmap(b->mapping, b->mapped_bytes);
     memset(b, 0, sizeof *b);
 }
+
+/* Programs with a long form take one argument. */
+static inline int is_exhaustive(int argc, char **argv)
+{
+    return argc == 2 && strcmp(argv[1], "--exhaustive") == 0;
+}
+
+#define EVERY_SIZE 33 /* in the long form of products, each of three sizes up to it */
+#define N_LARGE 2000  /* and so many beyond it */
 
 static inline double get(const buffer *b, int64_t i)
 {

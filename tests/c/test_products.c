@@ -193,9 +193,37 @@ static int sizes_about(const fbp_kernels *k, int64_t out[])
     return n;
 }
 
-int main(void)
+/* Integers, which must come out exactly, flush against either end of their pages. */
+static void test_integers(int real, int64_t rows, int64_t n, int64_t k)
+{
+    for (flush_front = 0; flush_front <= 1; flush_front++)
+        for (int backward = 0; backward <= 1; backward++) {
+            const problem p = {rows, n, k, real, FBP_ACT_IDENTITY, 0, INTEGERS};
+            problem column = p;
+            test_product(&p, backward);
+            column.column = 1;
+            if (backward ? k == 1 : n == 1) test_product(&column, backward);
+        }
+    flush_front = 0;
+}
+
+static void test_every_shape(void)
+{
+    for (int real = FBP_F32; real <= FBP_F64; real++) {
+        for (int64_t rows = 1; rows <= EVERY_SIZE; rows++)
+            for (int64_t n = 1; n <= EVERY_SIZE; n++)
+                for (int64_t k = 1; k <= EVERY_SIZE; k++)
+                    test_integers(real, rows, n, k);
+        for (int i = 0; i < N_LARGE; i++)
+            test_integers(real, 34 + random_below(70), 34 + random_below(200),
+                          34 + random_below(400));
+    }
+}
+
+int main(int argc, char **argv)
 {
     flush_subnormals();
+    if (is_exhaustive(argc, argv)) test_every_shape();
     for (int real = FBP_F32; real <= FBP_F64; real++) {
         family families[FBP_N_ISAS];
         const int n_families = families_of(real, families);
@@ -208,6 +236,9 @@ int main(void)
                     test_shape(real, i % 2 ? 2 * mr + 1 : mr - (j % 2), sizes[i], sizes[j]);
         }
         test_shape(real, 1, 1, 1);
+        for (int64_t size = 2; size < 60; size = 2 * size + 1)
+            test_integers(real, size, size + 1, size + 2), test_integers(real, size, 1, 3),
+                test_integers(real, 3, size, 1);
         test_shape(real, 33, 200, 513);
         test_shape(real, 100, 1, 2100);
         test_shape(real, 65, 300, 1);

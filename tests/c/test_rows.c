@@ -202,11 +202,37 @@ static void test_products_of(int real)
     }
     test_product(real, 9, 300, 130, 0, REALS);
 }
-int main(void)
+
+/* Integers, which must come out exactly, flush against one end of their pages and then the other. */
+static void test_integers(int real, int64_t rows, int64_t n, int64_t k)
+{
+    flush_front = !flush_front;
+    test_product(real, rows, n, k, 0, INTEGERS);
+    if (n == 1) test_product(real, rows, n, k, 1, INTEGERS);
+}
+
+static void test_every_shape(void)
+{
+    for (int real = FBP_F32; real <= FBP_F64; real++) {
+        for (int64_t rows = 1; rows <= EVERY_SIZE; rows++)
+            for (int64_t n = 1; n <= EVERY_SIZE; n++)
+                for (int64_t k = 1; k <= EVERY_SIZE; k++)
+                    test_integers(real, rows, n, k);
+        for (int i = 0; i < N_LARGE; i++)
+            test_integers(real, 1 + random_below(33), 34 + random_below(300),
+                          34 + random_below(400));
+    }
+    flush_front = 0;
+}
+
+int main(int argc, char **argv)
 {
     flush_subnormals();
+    if (is_exhaustive(argc, argv)) test_every_shape();
     for (int real = FBP_F32; real <= FBP_F64; real++) {
         test_products_of(real);
+        for (int64_t size = 1; size < 60; size = 2 * size + 1)
+            test_integers(real, size, size + 1, size + 2), test_integers(real, 3, 1, size);
         for (int64_t n = 1; n < 200; n += n < 40 ? 1 : 53)
             test_activate(real, n);
         for (int64_t n = 0; n < 140; n += n < 20 ? 1 : 17)

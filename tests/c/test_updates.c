@@ -323,9 +323,36 @@ static void test_shape(int real, int only, int64_t rows, int64_t fan_in, int64_t
         }
 }
 
-int main(void)
+/* Integers, which must come out exactly, flush against one end of their pages and then the other. */
+static void test_integers(int real, int64_t rows, int64_t fan_in, int64_t fan_out)
+{
+    const fbp_update update = {.alpha = 2, .scale = 1};
+    problem p = {rows, fan_in, fan_out,       real,     FBP_SOLVER_GRADIENT,
+                 0,    1,      rows % 2 != 0, INTEGERS, update};
+    flush_front = !flush_front;
+    test_update(&p);
+    p.column = 1, p.with_wt = 0;
+    if (fan_out == 1) test_update(&p);
+}
+
+static void test_every_shape(void)
+{
+    for (int real = FBP_F32; real <= FBP_F64; real++) {
+        for (int64_t rows = 1; rows <= EVERY_SIZE; rows++)
+            for (int64_t fan_in = 1; fan_in <= EVERY_SIZE; fan_in++)
+                for (int64_t fan_out = 1; fan_out <= EVERY_SIZE; fan_out++)
+                    test_integers(real, rows, fan_in, fan_out);
+        for (int i = 0; i < N_LARGE; i++)
+            test_integers(real, 34 + random_below(400), 34 + random_below(70),
+                          34 + random_below(200));
+    }
+    flush_front = 0;
+}
+
+int main(int argc, char **argv)
 {
     flush_subnormals();
+    if (is_exhaustive(argc, argv)) test_every_shape();
     for (int real = FBP_F32; real <= FBP_F64; real++) {
         family families[FBP_N_ISAS];
         const int n_families = families_of(real, families);
@@ -337,6 +364,8 @@ int main(void)
                     test_shape(real, i == j ? FBP_N_SOLVERS : (i + j) % FBP_N_SOLVERS,
                                1 + (7 * i + 3 * j) % 20, sizes[i], sizes[j]);
         }
+        for (int64_t size = 1; size < 60; size = 2 * size + 1)
+            test_integers(real, size, size + 1, size + 2), test_integers(real, 3, size, 1);
         const int64_t strips[] = {31, 32, 33, 64, 65};
         for (int i = 0; i < 5; i++)
             test_shape(real, FBP_N_SOLVERS, 9, strips[i], 1 + 17 * i);
