@@ -56,6 +56,7 @@ static void test_specs(void)
     CHECK(!fbp_precision_name(-1) && !fbp_precision_name(FBP_N_PRECISIONS), "no precision");
     CHECK(!fbp_split_start(FBP_ISA_REF), "ref splits nothing");
     CHECK(!fbp_matrix_is_valid(NULL, 3), "no matrix");
+    CHECK(!fbp_loss_takes_codes(-1) && !fbp_loss_takes_codes(FBP_N_LOSSES), "no loss");
 }
 
 /* Each of a layer's and a moment's two arrays. */

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Precision and digests where float32 products run in AMX tiles, which the tests carry out in software.
+# Short and long: the same.
+set -euo pipefail
+source tests/jobs/planted.bash
+
+site=$JOBS_WORK/site
+FASTBP_EMULATE_AMX=1 pip install -q --no-deps --no-build-isolation --target "$site" .
+export PYTHONPATH=$site
+tested() {
+    python -m pytest -q -p no:cacheprovider -n "$jobs" "$@"
+}
+
+# Planted: one bit of a tile's product is wrong, and the core refuses the tiles.
+caught 'not available' env FBP_AMX_ERRS=1 python - <<'PYTHON'
+from fastbp import _core
+
+assert "amx" in _core.available_isas()
+_core.Net((64, 64, 64), ["relu"], "squared_error", dtype="float32", isa="amx")
+PYTHON
+tested tests/test_precision.py tests/test_digests.py
