@@ -39,6 +39,7 @@ from ._data import (
     core_blocks,
     core_rows,
     dtype_to_validate,
+    is_single,
     refuse_masked_arrays,
     sizes_for_validation,
     sparse_sizes,
@@ -415,7 +416,7 @@ class BaseBackprop(
         X = self._check_X(X)
         weights = check_weights(self.coefs_, self.intercepts_, self.n_features_in_, self.n_outputs_)
         widest = as_computed and weights.dtype == "float64"
-        dtype = "float32" if X.dtype == np.float32 and not widest else "float64"
+        dtype = "float32" if is_single(X) and not widest else "float64"
         return self._through_net(X, weights, raw=raw, dtype=dtype)
 
     def _through_net(self, X: Any, weights: Weights, **what: Any) -> Array:

@@ -110,6 +110,11 @@ def dtype_to_validate(X: Any) -> list[type] | None:
     return [np.float64, np.float32]
 
 
+def is_single(X: Any) -> bool:
+    """Tell whether X is of float32, in any byte order."""
+    return bool(X.dtype.kind == "f" and X.dtype.itemsize == 4)
+
+
 def core_rows(X: Any, dtype: str, preface: str = "") -> Any:
     """Return validated X as the core reads it; the same object if it reads that.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
+from ._data import is_single
 from ._fpenv import in_default_fpenv
 from ._weights import check_weights
 
@@ -69,7 +69,7 @@ class HiddenFeaturesMixin(
             model.coefs_, model.intercepts_, model.n_features_in_, model.n_outputs_
         )
         _refuse_no_hidden_layers(len(weights.coefs))
-        dtype = "float32" if X.dtype == np.float32 else "float64"
+        dtype = "float32" if is_single(X) else "float64"
         return model._through_net(X, weights, hidden=True, dtype=dtype)
 
     @property

@@ -63,12 +63,18 @@ def split_rows(
 
     The same random numbers are drawn as for splitting X and y themselves.
     """
-    train_rows, validation_rows = train_test_split(
-        np.arange(samples.n_rows, dtype=np.int64),
-        random_state=random_state,
-        test_size=model.validation_fraction,
-        stratify=model._labels_to_stratify(samples.y),
-    )
+    try:
+        train_rows, validation_rows = train_test_split(
+            np.arange(samples.n_rows, dtype=np.int64),
+            random_state=random_state,
+            test_size=model.validation_fraction,
+            stratify=model._labels_to_stratify(samples.y),
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"early_stopping with validation_fraction={model.validation_fraction} of "
+            f"{samples.n_rows} samples: {error}"
+        ) from error
     if len(validation_rows) < 2:
         raise ValueError(
             "The validation set is too small. Increase 'validation_fraction' or the size of your "

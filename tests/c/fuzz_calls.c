@@ -164,7 +164,7 @@ static fbp_matrix some_matrix(int64_t n_cols, int sparse)
         x.data = reals(x.real, x.n_rows > 0 ? (x.n_rows - 1) * x.ld + n_cols : 0);
         if (rarely()) x.ld = n_cols - 1;
     }
-    if (rarely()) x.n_cols += below(2) ? 1 : -1;
+    if (rarely()) x.n_cols--;
     if (rarely()) x.real = 2;
     return x;
 }
@@ -220,7 +220,7 @@ static fbp_step some_step(int64_t n_order, int64_t batch_rows, int *polls)
     *polls = (int)below(4);
     if (below(2)) step.poll = stop_now, step.poll_context = polls;
     if (below(4) == 0 && batch_rows > 0 && n_order > 0)
-        step.learning_rates = reals(FBP_F64, (n_order + batch_rows - 1) / batch_rows);
+        step.learning_rates = reals(FBP_F64, (n_order - 1) / batch_rows + 1);
     return step;
 }
 
@@ -271,10 +271,10 @@ static void losses(fbp_net *net, const fbp_spec *spec)
 }
 
 /* Row r of dense predictions, made alone, has the bits that it has among all. */
-static void predict_alone(fbp_net *net, const fbp_matrix *x, int flags, int out_real, int64_t width,
-                          const char *all)
+static void predict_alone(fbp_net *net, const fbp_matrix *x, int64_t n_rows, int flags,
+                          int out_real, int64_t width, const char *all)
 {
-    const int64_t r = below(x->n_rows);
+    const int64_t r = below(n_rows);
     const size_t item = x->real == FBP_F32 ? 4 : 8,
                  row = (size_t)width * (out_real == FBP_F32 ? 4 : 8);
     fbp_matrix one = *x;
@@ -299,7 +299,7 @@ static void predict(fbp_net *net, const fbp_spec *spec)
                                                 below(2) ? stop_now : NULL, &polls, out_real, out);
     expect(status, BIT(EINVAL) | BIT(ENONZEROS) | BIT(ESTOPPED) | BIT(ENONFINITE));
     if (status == FBP_OK && !order && !x.indptr && n_order > 0)
-        predict_alone(net, &x, flags, out_real, width, out);
+        predict_alone(net, &x, n_order, flags, out_real, width, out);
 }
 
 /* The model is the caller's own arrays. */
