@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
 import subprocess
 from collections import defaultdict
 from functools import cache
+from pathlib import Path
 
 import pytest
-from c_build import CORE
+from c_build import CORE, NO_COMPILER
 
 from fastbp import _core
 
@@ -51,15 +53,15 @@ KINDS = {
 }
 
 
-def objdump(*options: str) -> list[str]:
-    command = ["objdump", *options, _core.__file__]
+def objdump(file: str, *options: str) -> list[str]:
+    command = ["objdump", *options, file]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def sources() -> dict[int, str]:
+def sources(binary: str) -> dict[int, str]:
     """Return the source file of each function, by address; a function seen by others has none."""
     found, file = {}, ""
-    for line in objdump("--syms"):
+    for line in objdump(binary, "--syms"):
         symbol = re.match(r"([0-9a-f]+) (.{7}) (\S+)\s+[0-9a-f]+\s*(.*)", line)
         if symbol and "df" in symbol[2]:
             file = symbol[4]
@@ -69,12 +71,12 @@ def sources() -> dict[int, str]:
 
 
 @cache
-def kinds_by_source() -> dict[str, dict[str, str]]:
+def kinds_by_source(binary: str = _core.__file__) -> dict[str, dict[str, str]]:
     """Return, for each source file, the kinds of instruction in it, with an example of each."""
-    source_of = sources()
+    source_of = sources(binary)
     kinds: dict[str, dict[str, str]] = defaultdict(dict)
     source = ""
-    for line in objdump("--disassemble", "--no-show-raw-insn", "--section=.text"):
+    for line in objdump(binary, "--disassemble", "--no-show-raw-insn", "--section=.text"):
         head = re.match(r"([0-9a-f]+) <(.*)>:$", line)
         if head:
             source = source_of.get(int(head[1], 16), "")
@@ -100,7 +102,51 @@ def test_a_family_has_its_instructions(family: str, real: str) -> None:
     assert ALLOWED[family] - {"SSE4"} <= set(kinds_by_source()[f"{family}_{real}.c"])
 
 
-def test_nothing_else_has_them() -> None:
-    for source, kinds in kinds_by_source().items():
+def misplaced(binary: str = _core.__file__) -> dict[str, dict[str, str]]:
+    """Return, by source file, an instruction of each kind that its functions may not have."""
+    found = {}
+    for source, kinds in kinds_by_source(binary).items():
         allowed = ALLOWED.get(family_of(source), set()) | {"any"}
-        assert {kind: kinds[kind] for kind in kinds.keys() - allowed} == {}, source
+        if kinds.keys() - allowed:
+            found[source] = {kind: kinds[kind] for kind in kinds.keys() - allowed}
+    return found
+
+
+def test_nothing_else_has_them() -> None:
+    assert misplaced() == {}
+
+
+def test_every_function_is_looked_at() -> None:
+    """All code lies in .text, but for what the linker makes."""
+    code = [line.split() for line in objdump(_core.__file__, "--section-headers", "--wide")]
+    names = {words[1] for words in code if "CODE" in " ".join(words)}
+    assert names <= {".text", ".init", ".fini", ".plt", ".plt.got", ".plt.sec"}
+    assert {"train.c", "avx2_f64.c", ""} <= kinds_by_source().keys()
+
+
+@pytest.mark.skipif(NO_COMPILER is not None, reason=str(NO_COMPILER))
+def test_a_planted_instruction_is_found(tmp_path: Path) -> None:
+    """Of each kind, in a function of a file that may have none, beside one that may."""
+    lines = {
+        "SSE4": "ptest %xmm0, %xmm0",
+        "BMI": "andn %rax, %rax, %rax",
+        "VEX": "vaddps %xmm0, %xmm0, %xmm0",
+        "ymm": "vaddps %ymm0, %ymm0, %ymm0",
+        "zmm": "vaddps %zmm0, %zmm0, %zmm0",
+        "opmask": "kmovw %eax, %k1",
+        "EVEX": "vaddps %xmm17, %xmm0, %xmm0",
+        "BF16": "vdpbf16ps %zmm0, %zmm0, %zmm0",
+        "tile": "tilerelease",
+    }
+    assert lines.keys() == KINDS.keys()
+    for kind, line in lines.items():
+        for name in ("train", "avx512_f32"):
+            code = f'static void {name}(void) {{ __asm__ volatile("{line}"); }}\n'
+            (tmp_path / f"{name}.c").write_text(f"__attribute__((used)) {code}")
+        library = str(tmp_path / f"{kind}.so")
+        files = [str(tmp_path / f"{name}.c") for name in ("train", "avx512_f32")]
+        command = [*os.environ.get("CC", "cc").split(), "-shared", "-fPIC", "-O1", *files]
+        subprocess.run([*command, "-o", library], check=True)
+        found = misplaced(library)
+        assert kind in found["train.c"]
+        assert (kind in found.get("avx512_f32.c", {})) == (kind not in ALLOWED["avx512"])
