@@ -22,7 +22,7 @@ caught '^>' diff "$JOBS_WORK/first" "$JOBS_WORK/other"
 # same_bits NAME VARIABLE: build so, compare.
 same_bits() {
     local site=$JOBS_WORK/$1
-    env "$2" pip install -q --no-deps --no-build-isolation --target "$site" .
+    build_apart "$site" "$2"
     PYTHONPATH="$site" learned .ci/digests.py $n_lines | diff "$JOBS_WORK/here" -
     PYTHONPATH="$site" python -m pytest -q -p no:cacheprovider -n "$jobs" \
         tests/test_core.py tests/test_core_bits.py tests/test_digests.py

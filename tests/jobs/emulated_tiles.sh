@@ -5,7 +5,7 @@ set -euo pipefail
 source tests/jobs/planted.bash
 
 site=$JOBS_WORK/site
-FASTBP_EMULATE_AMX=1 pip install -q --no-deps --no-build-isolation --target "$site" .
+build_apart "$site" FASTBP_EMULATE_AMX=1
 export PYTHONPATH=$site
 tested() {
     python -m pytest -q -p no:cacheprovider -n "$jobs" "$@"

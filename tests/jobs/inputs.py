@@ -393,9 +393,8 @@ def sweep(n_cases: int, env: dict[str, str], patience: float, title: str) -> boo
 
 def sanitized_environment(folder: Path) -> dict[str, str]:
     """Build the extension with sanitizers; return the environment to run it in."""
-    build = ["-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target"]
-    env = {**os.environ, "FASTBP_SANITIZE": "address,undefined"}
-    subprocess.run([sys.executable, *build, str(folder), "."], check=True, env=env)
+    build = f"source tests/jobs/planted.bash; build_apart {folder} FASTBP_SANITIZE=address,undefined"
+    subprocess.run(["bash", "-euc", build], check=True)
     libraries = [
         subprocess.run(
             ["gcc", f"-print-file-name={name}"], check=True, capture_output=True, text=True

@@ -41,5 +41,6 @@ environment=$JOBS_WORK/oldest
 export PATH=$environment/bin:$PATH
 # Planted: a name that a later NumPy brought.
 caught "cannot import name 'unstack'" python -c 'from numpy import unstack'
-pip install -q --no-deps --no-build-isolation .
+build_apart "$JOBS_WORK/site"
+export PYTHONPATH=$JOBS_WORK/site
 pytest -q -p no:cacheprovider -n "$jobs" "${tests[@]/%/.py}"

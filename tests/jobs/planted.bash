@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# What jobs share that plant a fault in a copy of the core; they source it.
+# What jobs share: faults planted in a copy of the core, builds of the package apart. They source it.
 
 jobs=$(nproc)
 form=short
@@ -32,6 +32,18 @@ if n != 1:
 path.write_text(changed)
 PYTHON
     fault=(CORE="$core" ROOT="$root" WARN=-w)
+}
+
+# build_apart SITE VARIABLE=VALUE…: build the package so, into a folder to be put first on the path; from
+# a copy of the tree, since two builds in one mix.
+build_apart() {
+    local site=$1 tree=$JOBS_WORK/tree
+    shift
+    rm -rf "$tree"
+    mkdir "$tree"
+    cp -r pyproject.toml setup.py README.md LICENSE csrc fastbp tests "$tree"
+    rm -f "$tree"/fastbp/*.so
+    env "$@" pip install -q --no-deps --no-build-isolation --target "$site" "$tree"
 }
 
 # caught PATTERN COMMAND…: the command must fail, and say what the pattern is.

@@ -5,7 +5,7 @@ set -euo pipefail
 source tests/jobs/planted.bash
 
 site=$JOBS_WORK/site
-FASTBP_SANITIZE=address,undefined pip install -q --no-deps --no-build-isolation --target "$site" .
+build_apart "$site" FASTBP_SANITIZE=address,undefined
 nm -D "$site"/fastbp/_core*.so | grep __asan_init
 
 # An interrupt is timed, which the sanitizers' slowness spoils.
