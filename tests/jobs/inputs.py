@@ -393,7 +393,9 @@ def sweep(n_cases: int, env: dict[str, str], patience: float, title: str) -> boo
 
 def sanitized_environment(folder: Path) -> dict[str, str]:
     """Build the extension with sanitizers; return the environment to run it in."""
-    build = f"source tests/jobs/planted.bash; build_apart {folder} FASTBP_SANITIZE=address,undefined"
+    build = (
+        f"source tests/jobs/planted.bash; build_apart {folder} FASTBP_SANITIZE=address,undefined"
+    )
     subprocess.run(["bash", "-euc", build], check=True)
     libraries = [
         subprocess.run(
