@@ -67,7 +67,8 @@ def new_environment(folder: Path, *requirements: str | Path) -> Path:
 def faults(wheel: Path) -> list[str]:
     """Return what is wrong with a wheel that is to be given to others."""
     with zipfile.ZipFile(wheel) as archive:
-        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        files = {name for name in archive.namelist() if not name.endswith("/")}
+    names = {name for name in files if ".dist-info/" not in name}
     found = []
     if wheel.stat().st_size >= MAX_BYTES:
         found.append(f"{wheel.stat().st_size} bytes")
@@ -91,7 +92,17 @@ def build(work: Path) -> Path:
                             "Cython>=3.1", "numpy>=2.0")  # fmt: skip
     run(tools / "python", "-c", SDIST, work, cwd=tree)
     (sdist,) = work.glob("*.tar.gz")
-    run(tools / "pip", "wheel", "-q", "--no-deps", "-w", work / "built", sdist, cwd=work)
+    run(
+        tools / "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        work / "built",
+        sdist,
+        cwd=work,
+    )
     (wheel,) = (work / "built").iterdir()
     return wheel
 
