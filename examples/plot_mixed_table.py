@@ -22,7 +22,7 @@ from fastbp import BackpropRegressor, WeightsDisplay
 # Rents of flats that nobody lives in: they depend on size, age and district, and a balcony is worth
 # more in the centre.
 rng = np.random.default_rng(0)
-n = 1000
+n = 800
 flats = pd.DataFrame(
     {
         "size": rng.gamma(9, 8, n),
@@ -50,7 +50,7 @@ columns = make_column_transformer(
 network = BackpropRegressor(solver="lbfgs", max_iter=2000, random_state=0)
 model = TransformedTargetRegressor(make_pipeline(columns, network), transformer=StandardScaler())
 grid = {
-    "regressor__backpropregressor__hidden_layer_sizes": [(2,), (5,), (10,)],
+    "regressor__backpropregressor__hidden_layer_sizes": [(2,), (10,)],
     "regressor__backpropregressor__alpha": [0.1, 1, 10],
 }
 search = GridSearchCV(model, grid, cv=3).fit(X_train, y_train)
@@ -70,7 +70,8 @@ left.set_xticks(range(scores.shape[1]), [str(units[0]) for units in scores.colum
 left.set_yticks(range(scores.shape[0]), scores.index)
 left.set(title="R² by cross-validation", xlabel="hidden units", ylabel="alpha")
 for (row, column), score in np.ndenumerate(scores):
-    left.text(column, row, f"{score:.3f}", ha="center", va="center", color="white")
+    color = "black" if score > scores.to_numpy().mean() else "white"
+    left.text(column, row, f"{score:.3f}", ha="center", va="center", color=color)
 WeightsDisplay.from_estimator(search, ax=right)
 right.set_title("What the first layer has learnt")
 plt.show()

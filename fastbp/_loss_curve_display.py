@@ -342,12 +342,12 @@ def _curves_of(model: Any, name: str) -> LossCurves:
 
 def _score_name(network: Any) -> str:
     """Return what an axis of the validation scores is called."""
-    scoring = getattr(network, "_scored_by", None)
+    scoring = getattr(network, "scoring", None)
     if scoring is None:
         if hasattr(network, "classes_"):
             return "accuracy"
         return "D² pinball score" if network.loss == "quantile" else "R²"
     if scoring == "loss":
         return "minus the loss"
-    name = scoring.rpartition(".")[2]
+    name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "")
     return name.replace("_", " ") if name.isidentifier() else "score"
