@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import fastbp
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
@@ -40,9 +42,10 @@ print(json.dumps({"seconds": seconds, "drawn": drawn}))
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(example: Path, tmp_path: Path) -> None:
+    package = str(Path(fastbp.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(example)], cwd=tmp_path, text=True, capture_output=True,
-        env=os.environ | {"MPLBACKEND": "agg"}, check=False,
+        env=os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": package}, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
