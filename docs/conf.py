@@ -78,7 +78,7 @@ html_sidebars = {
     "from_scikit_learn": [],
     "changelog": [],
 }
-html_sidebars |= {"performance": [], "internals": []}
+html_sidebars |= {"performance": [], "internals": [], "contributing": []}
 copybutton_exclude = ".linenos, .gp, .go"
 
 

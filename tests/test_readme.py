@@ -60,6 +60,10 @@ def test_the_citation() -> None:
     (text,) = (text for language, text in BLOCKS if language == "bibtex")
     assert text.count("{") == text.count("}")
     assert f"version = {{{fastbp.__version__}}}" in text
+    cff = (ROOT / "CITATION.cff").read_text("utf-8")
+    for field in ("title", "author", "version"):
+        value = re.search(rf"{field} = \{{+([^}}]+)\}}", text)
+        assert value and value[1] in cff, field
 
 
 def test_the_figures_are_the_benchmarks() -> None:

@@ -15,6 +15,10 @@ logger = logging.getLogger(__name__)
 # links of the repository's pages, as they stand there, and the documentation's own page
 MOVED = {
     ("performance", "(NOTES.md)"): "(benchmark_notes.md)",
+    ("contributing", "(README.md)"): "(generated/fastbp.show_versions.rst)",
+    ("contributing", "(tests/README.md)"): "(tests.md)",
+    ("contributing", "(csrc/README.md"): "(internals.md",
+    ("contributing", "(benchmarks/README.md)"): "(performance.md)",
 }
 
 
