@@ -30,15 +30,32 @@ void fbp_backward_cell(fbp_net *net, int l, fbp_cell cell)
             layer->delta_stride, fbp_at(net, layer->wt, first * layer->fan_out), a, stride, out);
 }
 
-void fbp_backward_block(fbp_net *net, fbp_scratch *scratch, int64_t row, int64_t rows,
-                        int64_t n_rows)
+/* The delta below a layer, in so many pieces that a stop is seen soon. */
+static int backward_layer(fbp_net *net, int l, fbp_cell cell, fbp_stop *stop)
+{
+    const fbp_layer *layer = &net->layers[l];
+    const int64_t nr = net->kernels->nr, n_panels = fbp_ceil_div(layer->fan_in, nr);
+    const int64_t step = fbp_panels_at_once(net, cell.rows, layer->fan_out);
+    for (int64_t p = 0; p < n_panels; p += step) {
+        const int64_t n = fbp_min(step, n_panels - p);
+        cell.first_panel = p, cell.end_panel = p + n;
+        fbp_backward_cell(net, l, cell);
+        const double work = (double)cell.rows * (double)layer->fan_out * (double)(n * nr);
+        if (fbp_stop_after(stop, net, work)) return 0;
+    }
+    return 1;
+}
+
+int fbp_backward_block(fbp_net *net, fbp_scratch *scratch, int64_t row, int64_t rows,
+                       int64_t n_rows, fbp_stop *stop)
 {
     for (int l = net->n_layers - 1; l >= 0; l--) {
         const fbp_layer *layer = &net->layers[l];
         uint16_t *tiles = l > 0 ? scratch->tiles : NULL;
         if (layer->split) fbp_split_delta(net, layer, tiles, row, rows, n_rows);
-        if (l > 0) fbp_backward_cell(net, l, (fbp_cell){row, rows, 0, INT32_MAX, tiles});
+        if (l > 0 && !backward_layer(net, l, (fbp_cell){row, rows, 0, 0, tiles}, stop)) return 0;
     }
+    return 1;
 }
 
 /* Where the thread's next strip begins. */

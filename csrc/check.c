@@ -14,23 +14,26 @@ typedef struct {
     int isa, real;
     int64_t step;      /* rows of a block */
     atomic_llong next; /* the first row that no thread has taken */
-    atomic_int beyond;
+    fbp_poller poller;
+    atomic_int stop; /* fbp_status: why, or FBP_OK */
 } row_check;
 
 static void check_body(void *context, int thread, int n_threads)
 {
     row_check *c = context;
-    (void)thread;
     (void)n_threads;
-    while (!atomic_load_explicit(&c->beyond, memory_order_relaxed)) {
+    while (!atomic_load_explicit(&c->stop, memory_order_relaxed)) {
         const int64_t row = atomic_fetch_add(&c->next, c->step);
         if (row >= c->x->n_rows) return;
         const int64_t rows = fbp_min(c->step, c->x->n_rows - row);
-        if (!fbp_rows_are_within(c->x, c->isa, c->real, row, rows)) atomic_store(&c->beyond, 1);
+        if (!fbp_rows_are_within(c->x, c->isa, c->real, row, rows))
+            atomic_store(&c->stop, FBP_ENONFINITE);
+        if (thread == 0 && fbp_poll_due(&c->poller)) atomic_store(&c->stop, FBP_ESTOPPED);
     }
 }
 
-fbp_status fbp_check_rows(const fbp_matrix *x, int32_t real, int32_t isa, int32_t n_threads)
+fbp_status fbp_check_rows(const fbp_matrix *x, int32_t real, int32_t isa, int32_t n_threads,
+                          fbp_poll_fn poll, void *poll_context)
 {
     if ((real != FBP_F32 && real != FBP_F64) || n_threads < 1 || !x || x->indptr || x->n_cols < 1 ||
         !fbp_matrix_is_valid(x, x->n_cols))
@@ -43,9 +46,10 @@ fbp_status fbp_check_rows(const fbp_matrix *x, int32_t real, int32_t isa, int32_
         .isa = isa,
         .real = real,
         .step = fbp_max(1, BLOCK_BYTES / row_bytes),
+        .poller = fbp_poller_start(poll, poll_context),
     };
     const int share = fbp_team_enter(n_threads);
     fbp_team_run((int)fbp_min(share, most), check_body, &c);
     fbp_team_leave();
-    return atomic_load(&c.beyond) ? FBP_ENONFINITE : FBP_OK;
+    return (fbp_status)atomic_load(&c.stop);
 }

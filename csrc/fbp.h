@@ -72,12 +72,12 @@ typedef enum {
 
 typedef enum { FBP_F32, FBP_F64 } fbp_real;
 
-/** Rows of a batch that are held at once; larger batches run in chunks. */
+/** Rows of a batch that are held at once, at most; larger batches run in chunks. */
 #define FBP_CHUNK_ROWS 4096
 
 typedef struct fbp_net fbp_net;
 
-/** Asked about every 20 ms, from the calling thread: non-zero means stop. */
+/** Asked about every 20 ms, from the calling thread, until the answer is non-zero: stop. */
 typedef int (*fbp_poll_fn)(void *context);
 
 /** What a net is. Borrowed by fbp_net_create for the call only. */
@@ -271,10 +271,12 @@ fbp_status fbp_loss_gradient(fbp_net *net, const fbp_data *data, const fbp_step 
  *  real       fbp_real of the net that they are for
  *  isa        kernel family to read them with
  *  n_threads  at most; >= 1
+ *  poll       as in fbp_step, or NULL
  *  Threads  one team of at most n_threads, fewer for a few megabytes
  *  Memory   none allocated
- *  Returns  FBP_OK | FBP_EINVAL | FBP_EISA | FBP_ENONFINITE */
-fbp_status fbp_check_rows(const fbp_matrix *x, int32_t real, int32_t isa, int32_t n_threads);
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_EISA | FBP_ENONFINITE | FBP_ESTOPPED */
+fbp_status fbp_check_rows(const fbp_matrix *x, int32_t real, int32_t isa, int32_t n_threads,
+                          fbp_poll_fn poll, void *poll_context);
 
 /** How to predict, or'ed: z of the last layer without the loss's link; refuse x that holds what is
  *  not finite, or not so in the net's type; the last hidden layer's activations, n_out being its

@@ -13,6 +13,11 @@
 #define BYTES_PER_NANOSECOND 25.0       /* from the third-level cache */
 #define BARRIER_NANOSECONDS 500.0       /* for two threads; as many again with each doubling */
 #define CLEARLY_LESS 0.8                /* the grid's activations leave the caches */
+#define WIDEST_VECTOR 64                /* bytes, of the core that the first number is about */
+#define SPLIT_GAIN 4                    /* what split products gain, about */
+#define MOST_NANOSECONDS 70e6           /* of an update, and LEAST_ROWS of it, so that */
+#define LEAST_ROWS 256                  /* storing the gradient between chunks costs little */
+#define BETWEEN_QUESTIONS 20e6          /* nanoseconds */
 
 fbp_grid fbp_grid_choose(int64_t n_tiles, int64_t n_panels, int n_threads)
 {
@@ -44,6 +49,34 @@ static double operations_per_nanosecond(const fbp_net *net)
     return OPERATIONS_PER_NANOSECOND * sizeof(float) / (double)net->real_bytes;
 }
 
+/* Of this family: about, since chunks and questions change no bit. */
+static double family_rate(const fbp_net *net)
+{
+    const double width = net->kernels->lanes * (double)net->real_bytes / WIDEST_VECTOR;
+    const double rate = operations_per_nanosecond(net) * width;
+    return rate * (net->split ? SPLIT_GAIN : 1) / (fbp_isa_fused(net->isa, net->real) ? 1 : 2);
+}
+
+int64_t fbp_chunk_rows(const fbp_net *net, const fbp_spec *spec)
+{
+    if (net->solver == FBP_SOLVER_GRADIENT) return FBP_CHUNK_ROWS; /* it changes no weights */
+    const double rows_held = (double)fbp_max(1, fbp_min(spec->max_rows, FBP_CHUNK_ROWS));
+    double weights = 0;
+    for (int l = 0; l < spec->n_layers; l++) {
+        const double stored = (double)spec->max_batch_nonzeros / rows_held;
+        const double fan_in = l == 0 && net->sparse.used ? stored : (double)spec->units[l];
+        weights += fan_in * (double)spec->units[l + 1];
+    }
+    const double rate = family_rate(net);
+    double rows = MOST_NANOSECONDS * rate * net->n_threads / (2 * weights + 1);
+    const double least = LEAST_ROWS * rate / OPERATIONS_PER_NANOSECOND;
+    if (rows < least) rows = least;
+    if (rows >= FBP_CHUNK_ROWS) return FBP_CHUNK_ROWS;
+    return fbp_max(1, (int64_t)rows / FBP_STRIP_ROWS) * FBP_STRIP_ROWS;
+}
+
+double fbp_work_at_once(const fbp_net *net) { return BETWEEN_QUESTIONS / 2 * family_rate(net); }
+
 double fbp_step_nanoseconds(const fbp_net *net, int64_t rows)
 {
     double weights = 0;
@@ -51,6 +84,14 @@ double fbp_step_nanoseconds(const fbp_net *net, int64_t rows)
         weights += (l > 0 ? 3.0 : 2.0) * (double)fbp_sparse_fan_in(net, &net->layers[l]) *
                    (double)net->layers[l].fan_out;
     return 2 * weights * (double)rows / operations_per_nanosecond(net);
+}
+
+int fbp_update_is_long(const fbp_net *net, int64_t rows)
+{
+    double weights = 0;
+    for (int l = 0; l < net->n_layers; l++)
+        weights += (double)fbp_sparse_fan_in(net, &net->layers[l]) * (double)net->layers[l].fan_out;
+    return weights * (double)fbp_min(rows, net->chunk) >= net->work_at_once;
 }
 
 int64_t fbp_most_threads(const fbp_net *net, int64_t rows)

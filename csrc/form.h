@@ -18,6 +18,16 @@ double fbp_step_nanoseconds(const fbp_net *net, int64_t rows);
 /* The most threads that can share a step over `rows` rows. */
 int64_t fbp_most_threads(const fbp_net *net, int64_t rows);
 
+/* Rows of a batch to hold at once: so few, if it takes long, that a thread's share of the weights phase
+ * is over soon. That of a batch's last chunk cannot be broken off. */
+int64_t fbp_chunk_rows(const fbp_net *net, const fbp_spec *spec);
+
+/* Multiply-adds of one thread between two questions whether to stop, at least. */
+double fbp_work_at_once(const fbp_net *net);
+
+/* Whether a thread's share of the weights phase over `rows` rows is long enough to ask before it. */
+int fbp_update_is_long(const fbp_net *net, int64_t rows);
+
 /* Choose the form and the grids for batches of `rows` rows on n_threads. */
 void fbp_plan_form(fbp_net *net, int64_t rows, int n_threads);
 

@@ -61,14 +61,31 @@ void fbp_forward_cell(fbp_net *net, int l, fbp_cell cell)
     if (net->layers[l].dropout.threshold > 0) fbp_dropout_cell(net, l, cell);
 }
 
-void fbp_forward_block(fbp_net *net, fbp_scratch *scratch, int64_t row, int64_t rows,
-                       int64_t n_rows)
+/* A layer's outputs, in so many pieces that a stop is seen soon. */
+static int forward_layer(fbp_net *net, int l, fbp_cell cell, fbp_stop *stop)
+{
+    const fbp_layer *layer = &net->layers[l];
+    const int64_t nr = net->kernels->nr, n_panels = fbp_ceil_div(layer->fan_out, nr);
+    const int64_t k = fbp_sparse_fan_in(net, layer);
+    const int64_t step = fbp_panels_at_once(net, cell.rows, k);
+    for (int64_t p = 0; p < n_panels; p += step) {
+        const int64_t n = fbp_min(step, n_panels - p);
+        cell.first_panel = p, cell.end_panel = p + n;
+        fbp_forward_cell(net, l, cell);
+        if (fbp_stop_after(stop, net, (double)cell.rows * (double)k * (double)(n * nr))) return 0;
+    }
+    return 1;
+}
+
+int fbp_forward_block(fbp_net *net, fbp_scratch *scratch, int64_t row, int64_t rows, int64_t n_rows,
+                      fbp_stop *stop)
 {
     for (int l = 0; l < net->n_layers; l++) {
         const fbp_layer *layer = &net->layers[l];
         if (layer->split)
             fbp_split_a(net, layer, fbp_at(net, layer->a, row * net->kernels->nr), layer->a_stride,
                         scratch->tiles, row, rows, n_rows);
-        fbp_forward_cell(net, l, (fbp_cell){row, rows, 0, INT32_MAX, scratch->tiles});
+        if (!forward_layer(net, l, (fbp_cell){row, rows, 0, 0, scratch->tiles}, stop)) return 0;
     }
+    return 1;
 }

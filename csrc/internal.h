@@ -244,6 +244,7 @@ struct fbp_net {
     size_t real_bytes;
     int64_t n_in, n_out, y_step;    /* y_step: reals per row of gathered targets */
     int64_t max_rows, chunk, block; /* rows: of a batch, held at once, carried by a thread */
+    double work_at_once;            /* multiply-adds between two questions whether to stop */
     int64_t row_step;               /* rows that threads do not divide: MR, or a split tile's */
     int64_t step_count;
     double beta_1_power, beta_2_power; /* βᵗ by repeated multiplication */
@@ -300,17 +301,41 @@ typedef struct {
     const uint16_t *tiles; /* of the rows of a split product's left operand */
 } fbp_cell;
 
+/* Whether to give up a phase; asked on any thread, of which one asks the caller. */
+typedef struct {
+    int (*is_due)(void *context, int thread);
+    void *context;
+    int thread;
+    double work; /* multiply-adds since it was asked */
+} fbp_stop;
+
+/* Count work that was done; whether so much is done that it was asked, and the answer is to stop. */
+static inline int fbp_stop_after(fbp_stop *stop, const fbp_net *net, double work)
+{
+    stop->work += work;
+    if (stop->work < net->work_at_once) return 0;
+    stop->work = 0;
+    return stop->is_due(stop->context, stop->thread);
+}
+
+/* Column panels of a product of `rows` rows and depth k to compute between two questions. */
+static inline int64_t fbp_panels_at_once(const fbp_net *net, int64_t rows, int64_t k)
+{
+    const double panels = net->work_at_once / ((double)rows * (double)k * net->kernels->nr);
+    return panels < INT32_MAX ? fbp_max(1, (int64_t)panels) : INT32_MAX;
+}
+
 /* Layer l's outputs, of the cell; z of the last layer lands in its delta. */
 void fbp_forward_cell(fbp_net *net, int l, fbp_cell cell);
 /* Carry a block of rows of the chunk through every layer. The chunk has n_rows, beyond which the
- * block's rows are padding. */
-void fbp_forward_block(fbp_net *net, fbp_scratch *scratch, int64_t row, int64_t rows,
-                       int64_t n_rows);
+ * block's rows are padding. 0 when stopped on the way. */
+int fbp_forward_block(fbp_net *net, fbp_scratch *scratch, int64_t row, int64_t rows, int64_t n_rows,
+                      fbp_stop *stop);
 /* The delta of layer l − 1, of the cell, from that of layer l. */
 void fbp_backward_cell(fbp_net *net, int l, fbp_cell cell);
-/* Carry the last layer's delta back through every layer. */
-void fbp_backward_block(fbp_net *net, fbp_scratch *scratch, int64_t row, int64_t rows,
-                        int64_t n_rows);
+/* Carry the last layer's delta back through every layer; 0 when stopped. */
+int fbp_backward_block(fbp_net *net, fbp_scratch *scratch, int64_t row, int64_t rows,
+                       int64_t n_rows, fbp_stop *stop);
 /* One task of the weights phase over `rows` rows of the chunk; 0: what is stored goes through the
  * solver. */
 void fbp_update_task(fbp_net *net, const fbp_task *task, int64_t rows, const fbp_update *update);

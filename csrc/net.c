@@ -9,6 +9,7 @@
 
 #include "arena.h"
 #include "dropout.h"
+#include "form.h"
 #include "isa/fpenv.h"
 #include "loss.h"
 #include "sparse.h"
@@ -279,7 +280,8 @@ static void fill_in(fbp_net *net, const fbp_spec *spec, const fbp_kernels *kerne
     net->sparse = (fbp_sparse){.used = spec->max_row_nonzeros > 0,
                                .max_row = spec->max_row_nonzeros,
                                .max_batch = spec->max_batch_nonzeros};
-    net->chunk = fbp_round_up(fbp_min(spec->max_rows, FBP_CHUNK_ROWS), net->row_step);
+    net->chunk = fbp_round_up(fbp_min(spec->max_rows, fbp_chunk_rows(net, spec)), net->row_step);
+    net->work_at_once = fbp_work_at_once(net);
     net->beta_1_power = net->beta_2_power = 1;
 }
 

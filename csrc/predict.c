@@ -31,24 +31,51 @@ typedef struct {
 /* Whether the last hidden layer's activations are the prediction. */
 static int wants_hidden(const prediction *p) { return (p->flags & FBP_PREDICT_HIDDEN) != 0; }
 
-/* The outputs of the block's first n_layers layers, in one of the thread's buffers; z of the net's last
- * one, a vector for a column. */
-static void *forward_scratch(const fbp_net *net, int n_layers, const fbp_scratch *s, int64_t padded)
+/* Whether to stop; thread 0 asks the caller. */
+static int must_stop(void *context, int thread)
+{
+    prediction *p = context;
+    if (thread == 0 && fbp_poll_due(&p->poller)) atomic_store(&p->stop, FBP_ESTOPPED);
+    return atomic_load_explicit(&p->stop, memory_order_relaxed) != FBP_OK;
+}
+
+/* Some column panels of layer l, from one of the thread's buffers to the other. */
+static void forward_panels(const fbp_net *net, int l, const fbp_scratch *s, fbp_cell cell)
 {
     const fbp_kernels *k = net->kernels;
+    const fbp_layer *layer = &net->layers[l];
+    const int64_t first = cell.first_panel * k->nr;
+    const int64_t columns = fbp_min(layer->fan_out, cell.end_panel * k->nr) - first;
+    const void *a = s->panels[l % 2];
+    void *out = fbp_at(net, s->panels[(l + 1) % 2], cell.first_panel * s->stride);
+    if (layer->split)
+        fbp_split_forward(net, layer, layer->activation, cell, out, s->stride);
+    else
+        (layer->column ? k->forward_column : k->forward[layer->activation])(
+            cell.rows, columns, layer->fan_in, a, s->stride,
+            fbp_at(net, layer->w, first * layer->fan_in), fbp_at(net, layer->b, first), out,
+            s->stride);
+}
+
+/* The outputs of the block's first n_layers layers, in one of the thread's buffers; z of the net's last
+ * one, a vector for a column. NULL when stopped on the way. */
+static void *forward_scratch(const fbp_net *net, int n_layers, const fbp_scratch *s, int64_t padded,
+                             fbp_stop *stop)
+{
+    const int64_t nr = net->kernels->nr;
     if (net->sparse.used) fbp_sparse_forward_scratch(net, s, padded);
     for (int l = net->sparse.used; l < n_layers; l++) {
         const fbp_layer *layer = &net->layers[l];
-        if (layer->split) {
-            const fbp_cell cell = {0, padded, 0, INT32_MAX, s->tiles};
+        const int64_t n_panels = fbp_ceil_div(layer->fan_out, nr);
+        const int64_t step = fbp_panels_at_once(net, padded, layer->fan_in);
+        if (layer->split)
             fbp_split_a(net, layer, s->panels[l % 2], s->stride, s->tiles, 0, padded, 0);
-            fbp_split_forward(net, layer, layer->activation, cell, s->panels[(l + 1) % 2],
-                              s->stride);
-            continue;
+        for (int64_t at = 0; at < n_panels; at += step) {
+            const int64_t n = fbp_min(step, n_panels - at);
+            forward_panels(net, l, s, (fbp_cell){0, padded, at, at + n, s->tiles});
+            const double work = (double)padded * (double)layer->fan_in * (double)(n * nr);
+            if (fbp_stop_after(stop, net, work)) return NULL;
         }
-        fbp_forward_fn *forward = layer->column ? k->forward_column : k->forward[layer->activation];
-        forward(padded, layer->fan_out, layer->fan_in, s->panels[l % 2], s->stride, layer->w,
-                layer->b, s->panels[(l + 1) % 2], s->stride);
     }
     return s->panels[n_layers % 2];
 }
@@ -118,6 +145,7 @@ static void predict_body(void *context, int thread, int n_threads)
     const fbp_net *net = p->net;
     fbp_scratch *scratch = &net->scratch[thread];
     const int n_layers = net->n_layers - wants_hidden(p);
+    fbp_stop stop = {must_stop, p, thread, 0};
     (void)n_threads;
     fbp_split_enter(net);
     for (;;) {
@@ -126,11 +154,12 @@ static void predict_body(void *context, int thread, int n_threads)
         const int64_t end = fbp_min(row + p->step, p->n_rows);
         for (int64_t n; row < end; row += n) { /* sparse rows may be too full to take all at once */
             n = take_rows(p, scratch, row, end - row);
-            void *z = forward_scratch(net, n_layers, scratch, fbp_round_up(n, net->row_step));
+            const int64_t padded = fbp_round_up(n, net->row_step);
+            void *z = forward_scratch(net, n_layers, scratch, padded, &stop);
+            if (!z) break;
             finish_rows(p, scratch, row, n, z);
         }
-        if (thread == 0 && fbp_poll_due(&p->poller)) atomic_store(&p->stop, FBP_ESTOPPED);
-        if (atomic_load_explicit(&p->stop, memory_order_relaxed)) break;
+        if (must_stop(p, thread)) break;
     }
     fbp_split_leave(net);
 }

@@ -116,6 +116,7 @@ typedef struct {
     void *context;
     int64_t next;
     uint64_t fpenv; /* the caller's, in force while its function runs */
+    int stopped;    /* it said so; another interrupt is then for the caller to see */
 } fbp_poller;
 
 #define FBP_POLL_NANOSECONDS 20000000
@@ -131,17 +132,21 @@ static inline int64_t fbp_nanoseconds(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static inline int fbp_poll_due(fbp_poller *poller)
+/* Ask, whenever that was done last. */
+static inline int fbp_poll_now(fbp_poller *poller)
 {
-    if (!poller->poll) return 0;
-    const int64_t now = fbp_nanoseconds();
-    if (now < poller->next) return 0;
-    poller->next = now + FBP_POLL_NANOSECONDS;
+    if (poller->stopped) return 1;
+    poller->next = fbp_nanoseconds() + FBP_POLL_NANOSECONDS;
     const uint64_t core = fbp_fpenv_enter();
     fbp_fpenv_leave(poller->fpenv);
-    const int stop = poller->poll(poller->context) != 0;
+    poller->stopped = poller->poll(poller->context) != 0;
     fbp_fpenv_leave(core);
-    return stop;
+    return poller->stopped;
+}
+
+static inline int fbp_poll_due(fbp_poller *poller)
+{
+    return poller->poll && fbp_nanoseconds() >= poller->next && fbp_poll_now(poller);
 }
 
 static inline fbp_poller fbp_poller_start(fbp_poll_fn poll, void *context)
@@ -149,7 +154,7 @@ static inline fbp_poller fbp_poller_start(fbp_poll_fn poll, void *context)
     const uint64_t fpenv = fbp_fpenv_enter();
     fbp_fpenv_leave(fpenv);
     const int64_t next = poll ? fbp_nanoseconds() + FBP_POLL_NANOSECONDS : 0;
-    return (fbp_poller){poll, context, next, fpenv};
+    return (fbp_poller){poll, context, next, fpenv, 0};
 }
 
 /* Thread's share of n_tiles row tiles: [first, last). */

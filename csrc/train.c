@@ -18,8 +18,9 @@
  *     weights   store the gradient       barrier       norm       barrier       solver       barrier
  *
  * Thread 0 also prepares each step, adds up the losses and asks whether to stop: a stop seen in the
- * rows phase drops the step, one seen in the weights phase comes after it, so that the weights are
- * always those after whole updates. The two have a flag each, because a thread may read the one after
+ * rows phase drops the step, so does one seen in a weights phase that only stores the gradient; one seen
+ * while weights change comes after the step. So the weights are always those after whole updates. The two
+ * phases have a flag each, because a thread may read the one after
  * a barrier while thread 0 is already in the next phase and would write the other.
  */
 #include <math.h>
@@ -49,8 +50,9 @@ typedef struct {
     atomic_int stop_in_rows, stop_in_weights;
     fbp_update update;
     double weight_sum, loss_sum;
-    int clips;   /* to step->max_grad_norm */
-    void *delta; /* out: the first layer's, of all rows; or NULL */
+    int asks_before_update; /* since that takes long */
+    int clips;              /* to step->max_grad_norm */
+    void *delta;            /* out: the first layer's, of all rows; or NULL */
 } training;
 
 /* Numbers of the batch that begins at `first`. */
@@ -81,8 +83,9 @@ static void prepare_step(training *t, int64_t first, int64_t rows)
 }
 
 /* Whether to leave the rows phase; thread 0 asks the caller. */
-static int must_stop(training *t, int thread)
+static int must_stop(void *context, int thread)
 {
+    training *t = context;
     if (thread == 0 && fbp_poll_due(&t->poller)) atomic_store(&t->stop_in_rows, 1);
     return atomic_load_explicit(&t->stop_in_rows, memory_order_relaxed);
 }
@@ -126,6 +129,7 @@ static void rows_through_layers(training *t, int64_t first, int64_t rows, int th
     fbp_net *net = t->net;
     const int64_t step = net->row_step;
     fbp_scratch *scratch = &net->scratch[thread];
+    fbp_stop stop = {must_stop, t, thread, 0};
     int64_t begin, end;
     fbp_split_enter(net);
     fbp_share(fbp_ceil_div(rows, step), thread, n_threads, &begin, &end);
@@ -134,10 +138,10 @@ static void rows_through_layers(training *t, int64_t first, int64_t rows, int th
         const int64_t n = fbp_min(padded, rows - row);
         gather_rows(t, first, rows, row, n, thread);
         fbp_phase_mark(thread, FBP_PHASE_GATHER);
-        fbp_forward_block(net, scratch, row, padded, rows);
+        if (!fbp_forward_block(net, scratch, row, padded, rows, &stop)) break;
         fbp_phase_mark(thread, FBP_PHASE_FORWARD);
         loss_of_rows(t, first, row, n, thread);
-        fbp_backward_block(net, scratch, row, padded, rows);
+        if (!fbp_backward_block(net, scratch, row, padded, rows, &stop)) break;
         fbp_phase_mark(thread, FBP_PHASE_BACKWARD);
         if (must_stop(t, thread)) break;
     }
@@ -217,14 +221,22 @@ static void layers_over_rows(training *t, int64_t first, int64_t rows, int threa
     split_shared(t, 0, 0, rows, thread, n_threads);
 }
 
+/* Whether the weights phase changes weights, so that it has to be finished. */
+static int changes_weights(const training *t, const fbp_update *update)
+{
+    return update->last && t->net->solver != FBP_SOLVER_GRADIENT;
+}
+
 /* This thread's tasks over a chunk; thread 0 adds up the rows' losses. With squares, what is stored is
  * the whole gradient, of which the norm will be taken. */
 static void weights_phase(training *t, int64_t rows, const fbp_update *update, int squares,
                           int thread)
 {
     fbp_net *net = t->net;
+    const int drops = !changes_weights(t, update);
     for (int32_t i = net->task_begin[thread]; i < net->task_begin[thread + 1]; i++) {
         const fbp_task *task = &net->tasks[net->task_order[i]];
+        if (drops && atomic_load_explicit(&t->stop_in_weights, memory_order_relaxed)) return;
         fbp_update_task(net, task, rows, update);
         if (squares) fbp_square_gradient(net, task, update);
         if (thread == 0 && fbp_poll_due(&t->poller)) atomic_store(&t->stop_in_weights, 1);
@@ -292,14 +304,17 @@ static void take_delta(const training *t, int64_t first, int64_t rows, int threa
 static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_threads)
 {
     int clipped = 0;
-    for (int64_t begin = 0; begin < rows; begin += FBP_CHUNK_ROWS) {
-        const int64_t chunk = fbp_min(FBP_CHUNK_ROWS, rows - begin);
+    for (int64_t begin = 0; begin < rows; begin += t->net->chunk) {
+        const int64_t chunk = fbp_min(t->net->chunk, rows - begin);
         (t->net->by_layer ? layers_over_rows : rows_through_layers)(t, first + begin, chunk, thread,
                                                                     n_threads);
+        if (thread == 0 && t->asks_before_update && fbp_poll_now(&t->poller))
+            atomic_store(&t->stop_in_rows, 1);
         fbp_team_barrier(&t->team, n_threads);
         fbp_phase_mark(thread, FBP_PHASE_WAIT);
         if (atomic_load(&t->stop_in_rows)) return 0;
         const int last = begin + chunk == rows;
+        int drops = 0;
         if (thread == 0) /* for the next rows phase: no thread is in one now */
             fbp_dropout_prepare(t->net, t->step->dropout_seed,
                                 t->net->step_count + (last && t->weight_sum > 0),
@@ -309,6 +324,7 @@ static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_
             update.first = begin == 0;
             clipped = last && t->clips;
             update.last = last && !clipped;
+            drops = !changes_weights(t, &update);
             if (t->delta) take_delta(t, first + begin, chunk, thread, n_threads);
             if (t->net->sparse.used) {
                 fbp_sparse_cut(t->net, chunk, thread, n_threads);
@@ -323,6 +339,7 @@ static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_
         fbp_phase_mark(thread, FBP_PHASE_WEIGHTS);
         fbp_team_barrier(&t->team, n_threads);
         fbp_phase_mark(thread, FBP_PHASE_WAIT);
+        if (drops && atomic_load(&t->stop_in_weights)) return 0;
     }
     if (clipped) update_clipped(t, thread, n_threads);
     return 1;
@@ -371,6 +388,7 @@ static fbp_status run(training *t)
 {
     *t->progress = (fbp_progress){0};
     t->poller = fbp_poller_start(t->step->poll, t->step->poll_context);
+    t->asks_before_update = t->step->poll && fbp_update_is_long(t->net, t->batch_rows);
     fbp_dropout_prepare(t->net, t->step->dropout_seed, t->net->step_count, 0);
     const uint64_t fpenv = fbp_fpenv_enter();
     t->clips = t->clips && fbp_wants_clipping(t->step);

@@ -84,7 +84,7 @@ cdef extern from "fbp.h" nogil:
     fbp_status fbp_model_check(const fbp_model *model)
     int fbp_spec_splits(const fbp_spec *spec)
     fbp_status fbp_check_rows(const fbp_matrix *x, int32_t real, int32_t isa,
-                              int32_t n_threads)
+                              int32_t n_threads, fbp_poll_fn poll, void *poll_context)
     size_t fbp_predict_rows_bytes(const fbp_model *model)
     fbp_status fbp_predict_rows(const fbp_model *model, const fbp_matrix *x, int flags,
                                 void *scratch, int32_t out_real, void *out)

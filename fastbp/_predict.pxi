@@ -62,9 +62,10 @@ def are_within(X, dtype, int n_threads):
     if not _plain_x(&x, X):
         return False
     isa = _default_isa_id(_PRECISION_IDS["highest"], real)
+    asked = _Poll(None)
     with nogil:
-        status = fbp_check_rows(&x, real, isa, n_threads)
-    _finish(status if status != FBP_ENONFINITE else FBP_OK, _NEVER_ASKED, "X")
+        status = fbp_check_rows(&x, real, isa, n_threads, _ask, <void *>asked)
+    _finish(status if status != FBP_ENONFINITE else FBP_OK, asked, "X")
     return status == FBP_OK
 
 

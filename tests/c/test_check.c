@@ -19,7 +19,7 @@ static fbp_status with(buffer *x, const fbp_matrix *m, int real, int isa, int n_
                        double value)
 {
     put(x, i, value);
-    const fbp_status status = fbp_check_rows(m, real, isa, n_threads);
+    const fbp_status status = fbp_check_rows(m, real, isa, n_threads, NULL, NULL);
     put(x, i, 1);
     return status;
 }
@@ -35,7 +35,7 @@ static void test_table(int isa, int x_real, int real, shape s)
             put(&x, r * ld + c, 1);
     const int narrowed = x_real == FBP_F64 && real == FBP_F32;
     for (int n_threads = 1; n_threads <= 3; n_threads++) {
-        CHECK(fbp_check_rows(&m, real, isa, n_threads) == FBP_OK, "%s refuses ones",
+        CHECK(fbp_check_rows(&m, real, isa, n_threads, NULL, NULL) == FBP_OK, "%s refuses ones",
               fbp_isa_name(isa));
         for (int i = 0; i < 20 && n > 0; i++) {
             const int64_t row = i < 2 ? i * (s.rows - 1) : random_below(s.rows);
@@ -71,14 +71,15 @@ static void test_arguments(void)
     fbp_matrix narrow = m, nothing = m;
     narrow.ld = 0;
     nothing.data = NULL;
-    CHECK(fbp_check_rows(&m, FBP_F32, FBP_ISA_REF, 1) == FBP_OK, "one number");
-    CHECK(fbp_check_rows(NULL, FBP_F32, FBP_ISA_REF, 1) == FBP_EINVAL, "no matrix");
-    CHECK(fbp_check_rows(&sparse, FBP_F32, FBP_ISA_REF, 1) == FBP_EINVAL, "sparse");
-    CHECK(fbp_check_rows(&narrow, FBP_F32, FBP_ISA_REF, 1) == FBP_EINVAL, "rows that overlap");
-    CHECK(fbp_check_rows(&nothing, FBP_F32, FBP_ISA_REF, 1) == FBP_EINVAL, "no data");
-    CHECK(fbp_check_rows(&m, 7, FBP_ISA_REF, 1) == FBP_EINVAL, "no such type");
-    CHECK(fbp_check_rows(&m, FBP_F32, FBP_ISA_REF, 0) == FBP_EINVAL, "no threads");
-    CHECK(fbp_check_rows(&m, FBP_F32, FBP_N_ISAS, 1) == FBP_EISA, "no such family");
+    CHECK(fbp_check_rows(&m, FBP_F32, FBP_ISA_REF, 1, NULL, NULL) == FBP_OK, "one number");
+    CHECK(fbp_check_rows(NULL, FBP_F32, FBP_ISA_REF, 1, NULL, NULL) == FBP_EINVAL, "no matrix");
+    CHECK(fbp_check_rows(&sparse, FBP_F32, FBP_ISA_REF, 1, NULL, NULL) == FBP_EINVAL, "sparse");
+    CHECK(fbp_check_rows(&narrow, FBP_F32, FBP_ISA_REF, 1, NULL, NULL) == FBP_EINVAL,
+          "rows that overlap");
+    CHECK(fbp_check_rows(&nothing, FBP_F32, FBP_ISA_REF, 1, NULL, NULL) == FBP_EINVAL, "no data");
+    CHECK(fbp_check_rows(&m, 7, FBP_ISA_REF, 1, NULL, NULL) == FBP_EINVAL, "no such type");
+    CHECK(fbp_check_rows(&m, FBP_F32, FBP_ISA_REF, 0, NULL, NULL) == FBP_EINVAL, "no threads");
+    CHECK(fbp_check_rows(&m, FBP_F32, FBP_N_ISAS, 1, NULL, NULL) == FBP_EISA, "no such family");
 }
 
 int main(void)

@@ -2,6 +2,9 @@
 /*
  * Stopping: a call that the poll function ends leaves the weights of whole updates, or nothing.
  */
+#include <time.h>
+
+#include "form.h"
 #include "trainer.h"
 
 static int stop_at(void *context) { return --*(int *)context == 0; }
@@ -69,6 +72,200 @@ static void test_stop_of_others(void)
     trainer_free(&t);
 }
 
+/* A poll function that takes longer than the time between two questions, so that the next one follows
+ * as soon as the core can ask. */
+typedef struct {
+    int calls, stop_at;
+} slow_poll;
+
+static int ask_slowly(void *context)
+{
+    slow_poll *poll = context;
+    const struct timespec pause = {0, 25000000};
+    nanosleep(&pause, NULL);
+    return ++poll->calls == poll->stop_at;
+}
+
+/* A net that is asked before each update, and after each piece of a product. */
+static fbp_net *impatient_net(const trainer *t, int n_threads, int64_t rows)
+{
+    fbp_net *net = net_of(t, fbp_isa_best(t->p->real, FBP_PRECISION_HIGHEST), n_threads, rows);
+    net->work_at_once = 0;
+    return net;
+}
+
+/* Steps that a call has done which is stopped at some question; its weights are theirs. */
+static int64_t steps_until(const trainer *t, const fbp_data *data, int n_threads, int64_t chunk,
+                           int stop_at)
+{
+    const problem *p = t->p;
+    const size_t bytes = (size_t)n_parameters(p) * sizeof(double);
+    void *stopped = allocate(bytes), *again = allocate(bytes);
+    slow_poll poll = {0, stop_at};
+    fbp_step step = p->step;
+    step.poll = ask_slowly, step.poll_context = &poll;
+    fbp_progress progress = {0}, expected = {0};
+    fbp_net *net = impatient_net(t, n_threads, 50), *whole = impatient_net(t, 1, 50);
+    net->chunk = chunk;
+    CHECK(fbp_train(net, data, NULL, p->n_rows, 50, &step, &progress) == FBP_ESTOPPED, "stopped");
+    CHECK(poll.calls == stop_at, "asked %d times, not %d", poll.calls, stop_at);
+    if (progress.n_rows > 0)
+        CHECK(fbp_train(whole, data, NULL, progress.n_rows, 50, &p->step, &expected) == FBP_OK, "");
+    net_parameters(p, net, stopped);
+    net_parameters(p, whole, again);
+    CHECK(memcmp(stopped, again, bytes) == 0, "stop %d: weights of a torn update", stop_at);
+    CHECK(memcmp(&progress, &expected, sizeof progress) == 0, "stop %d: progress", stop_at);
+    fbp_net_destroy(net), fbp_net_destroy(whole);
+    free(stopped), free(again);
+    return progress.n_steps;
+}
+
+/* Whether such a call has done so many steps. Beside a busy neighbour some 20 ms may pass anywhere, and a
+ * question come before the one that is meant: then once more. */
+static int comes_to(const trainer *t, const fbp_data *data, int n_threads, int64_t chunk,
+                    int stop_at, int64_t n_steps)
+{
+    int found = 0;
+    for (int tries = 0; tries < 20 && !found; tries++)
+        found = steps_until(t, data, n_threads, chunk, stop_at) == n_steps;
+    return found;
+}
+
+/* Where in a step a stop comes decides whether the step counts. A step asks before its update and in it;
+ * after its update, the next step is asked in its first product, and in later ones. */
+static void test_places(int n_threads)
+{
+    problem p = usual_problem(FBP_LOSS_SQUARED_ERROR, FBP_SOLVER_ADAM);
+    trainer t = trainer_new(&p);
+    samples s = samples_new(&p);
+    const fbp_data data = data_of(&p, &s);
+    CHECK(comes_to(&t, &data, n_threads, 64, 1, 0), "before the update: dropped");
+    CHECK(comes_to(&t, &data, n_threads, 64, 2, 1), "in the update: done");
+    if (n_threads == 1)
+        for (int stop_at = 3; stop_at < 6; stop_at++) /* asked after every task */
+            CHECK(comes_to(&t, &data, n_threads, 64, stop_at, 1), "in the next step: dropped");
+    samples_free(&s);
+    trainer_free(&t);
+}
+
+/* Where the gradient is only stored, between chunks or to be clipped, a stop drops the step at once. */
+static void test_stored_gradients(int n_threads)
+{
+    problem p = usual_problem(FBP_LOSS_SQUARED_ERROR, FBP_SOLVER_ADAM);
+    p.step.max_grad_norm = 0.1;
+    trainer t = trainer_new(&p);
+    samples s = samples_new(&p);
+    const fbp_data data = data_of(&p, &s);
+    CHECK(comes_to(&t, &data, n_threads, 64, 2, 0), "to be clipped: dropped");
+    p.step.max_grad_norm = 0;
+    CHECK(comes_to(&t, &data, n_threads, 64, 2, 1), "not clipped");
+    p.step.max_grad_norm = 1e30;
+    CHECK(comes_to(&t, &data, n_threads, 32, 2, 0), "a chunk, but not the last: dropped");
+    samples_free(&s);
+    trainer_free(&t);
+}
+
+static void test_gradient_in_its_weights(void)
+{
+    problem p = usual_problem(FBP_LOSS_SQUARED_ERROR, FBP_SOLVER_GRADIENT);
+    trainer t = trainer_new(&p);
+    samples s = samples_new(&p);
+    const fbp_data data = data_of(&p, &s);
+    double *grad = new_doubles(n_parameters(&p)), loss = 7;
+    for (int stop_at = 1; stop_at <= 3; stop_at++) {
+        slow_poll poll = {0, stop_at};
+        fbp_step step = p.step;
+        step.poll = ask_slowly, step.poll_context = &poll;
+        fbp_net *net = impatient_net(&t, 1, p.n_rows);
+        CHECK(fbp_loss_gradient(net, &data, &step, &loss, grad, NULL) == FBP_ESTOPPED, "stops");
+        CHECK(poll.calls == stop_at && loss == 7 && grad[0] == 0, "stop %d", stop_at);
+        fbp_net_destroy(net);
+    }
+    free(grad);
+    samples_free(&s);
+    trainer_free(&t);
+}
+
+/* In a prediction, between pieces of its products; a check of rows. */
+static void test_stop_of_readers(void)
+{
+    problem p = usual_problem(FBP_LOSS_SQUARED_ERROR, FBP_SOLVER_GRADIENT);
+    p.units[1] = 2000, p.n_rows = 20000;
+    trainer t = trainer_new(&p);
+    samples s = samples_new(&p);
+    const fbp_data data = data_of(&p, &s);
+    double *out = new_doubles(3 * p.n_rows);
+    for (int n_threads = 1; n_threads <= 2; n_threads++) {
+        fbp_net *net = net_of(&t, FBP_ISA_REF, n_threads, 0);
+        net->work_at_once = 0;
+        slow_poll poll = {0, 2};
+        CHECK(fbp_predict(net, &data.x, 0, ask_slowly, &poll, FBP_F64, out) == FBP_ESTOPPED,
+              "predict stops");
+        CHECK(poll.calls == 2, "asked %d times", poll.calls);
+        fbp_net_destroy(net);
+    }
+    free(out);
+    samples_free(&s);
+    trainer_free(&t);
+
+    const int64_t n = INT64_C(1) << 26; /* half a gigabyte of zeros, which no memory is used for */
+    void *zeros = allocate((size_t)n * sizeof(double));
+    const fbp_matrix x = {.n_rows = n / 64, .n_cols = 64, .real = FBP_F64, .data = zeros, .ld = 64};
+    int polls = 1;
+    CHECK(fbp_check_rows(&x, FBP_F32, FBP_ISA_REF, 1, stop_at, &polls) == FBP_ESTOPPED,
+          "a check stops");
+    free(zeros);
+}
+
+/* Batches are held in chunks so short that none takes long to update from; the bits are the same. */
+static void test_chunks(void)
+{
+    problem p = usual_problem(FBP_LOSS_LOG_LOSS, FBP_SOLVER_ADAM);
+    p.step.max_grad_norm = 1e30; /* gradients are stored */
+    trainer t = trainer_new(&p);
+    samples s = samples_new(&p);
+    const fbp_data data = data_of(&p, &s);
+    const size_t bytes = (size_t)n_parameters(&p) * sizeof(double);
+    void *whole = allocate(bytes), *parts = allocate(bytes);
+    for (int64_t chunk = 128; chunk >= 32; chunk /= 2) {
+        fbp_progress progress;
+        fbp_net *net = net_of(&t, fbp_isa_best(FBP_F64, FBP_PRECISION_HIGHEST), 2, 100);
+        net->chunk = chunk;
+        CHECK(fbp_train(net, &data, NULL, 100, 100, &p.step, &progress) == FBP_OK, "train");
+        net_parameters(&p, net, chunk == 128 ? whole : parts);
+        CHECK(chunk == 128 || memcmp(whole, parts, bytes) == 0, "chunks of %d", (int)chunk);
+        fbp_net_destroy(net);
+    }
+    free(whole), free(parts);
+    samples_free(&s);
+    trainer_free(&t);
+
+    const int64_t units[] = {1024, 2048, 2048, 10}, few[] = {64, 32, 10};
+    fbp_spec spec = {.n_layers = 3, .units = units, .max_rows = 4096};
+    fbp_net net = {.kernels = fbp_kernels_find(FBP_ISA_REF, FBP_F32),
+                   .real_bytes = sizeof(float),
+                   .isa = FBP_ISA_REF,
+                   .solver = FBP_SOLVER_ADAM,
+                   .n_threads = 1};
+    const int64_t slow = fbp_chunk_rows(&net, &spec);
+    CHECK(slow == 32, "%d rows of a wide net on one thread of ref", (int)slow);
+    net.n_threads = 1024;
+    const int64_t quick = fbp_chunk_rows(&net, &spec);
+    CHECK(quick == FBP_CHUNK_ROWS, "%d rows on many threads", (int)quick);
+    net.n_threads = 1;
+    net.solver = FBP_SOLVER_GRADIENT;
+    CHECK(fbp_chunk_rows(&net, &spec) == FBP_CHUNK_ROWS, "a net that updates nothing");
+    net.solver = FBP_SOLVER_ADAM;
+    spec.max_batch_nonzeros = 4096;
+    net.n_threads = 100;
+    const int64_t dense = fbp_chunk_rows(&net, &spec);
+    net.sparse.used = 1;
+    CHECK(fbp_chunk_rows(&net, &spec) > dense, "hardly any inputs");
+    net.sparse.used = 0;
+    spec.n_layers = 2, spec.units = few;
+    CHECK(fbp_chunk_rows(&net, &spec) == FBP_CHUNK_ROWS, "a small net");
+}
+
 int main(void)
 {
     for (int i = 0; i < 10; i++) { /* wherever in a step the poll falls */
@@ -76,5 +273,12 @@ int main(void)
         test_stop(3, 1 + i % 3);
     }
     test_stop_of_others();
+    for (int n_threads = 1; n_threads <= 2; n_threads++) {
+        test_places(n_threads);
+        test_stored_gradients(n_threads);
+    }
+    test_gradient_in_its_weights();
+    test_stop_of_readers();
+    test_chunks();
     return check_done("stops");
 }
