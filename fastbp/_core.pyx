@@ -50,7 +50,8 @@ cdef class _Poll:
 
 
 cdef object _as_tuple(const fbp_progress *progress):
-    return Progress(progress.loss_sum, progress.n_rows, progress.n_steps)
+    # Not by Progress(...): that runs Python's code, where an interrupt would come before the count.
+    return tuple.__new__(Progress, (progress.loss_sum, progress.n_rows, progress.n_steps))
 
 
 cdef int _ask(void *context) noexcept with gil:
