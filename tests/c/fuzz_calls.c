@@ -313,7 +313,7 @@ static void predict_rows(const fbp_spec *spec)
     const fbp_model model = {.spec = *spec, .coefs = coefs, .intercepts = intercepts};
     expect(fbp_model_check(&model), BIT(EINVAL) | BIT(ENOMEM) | BIT(EISA) | BIT(ENONFINITE));
     const fbp_matrix x = some_matrix(spec->units[0], 0);
-    expect(fbp_check_rows(&x, spec->real, spec->isa, 1 + (int)below(2)),
+    expect(fbp_check_rows(&x, spec->real, spec->isa, 1 + (int)below(2), NULL, NULL),
            BIT(EINVAL) | BIT(EISA) | BIT(ENONFINITE));
     if (fbp_spec_splits(spec)) return;
     const size_t bytes = fbp_predict_rows_bytes(&model);

@@ -203,13 +203,13 @@ static void note_plain_calls(record *r, const problem *p, const trainer *t, cons
     UNDER(r, fbp_model_check(&model));
     UNDER(r, fbp_predict_rows(&model, &data->x, 0, scratch, FBP_F64, out));
     note(r, out, sizeof out);
-    UNDER(r, fbp_check_rows(&data->x, FBP_F32, best_isa(p), 2));
+    UNDER(r, fbp_check_rows(&data->x, FBP_F32, best_isa(p), 2, NULL, NULL));
     model.coefs = wrong;
     UNDER(r, fbp_model_check(&model));
     UNDER(r, fbp_predict_rows(&model, &data->x, 0, scratch, FBP_F64, out));
     fbp_matrix x = data->x;
     x.data = bad, x.n_rows = 1;
-    UNDER(r, fbp_check_rows(&x, FBP_F32, best_isa(p), 1));
+    UNDER(r, fbp_check_rows(&x, FBP_F32, best_isa(p), 1, NULL, NULL));
     free(scratch), free(bad);
     for (int l = 0; l < 2; l++)
         free((void *)(uintptr_t)coefs[l]), free((void *)(uintptr_t)intercepts[l]);

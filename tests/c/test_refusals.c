@@ -106,7 +106,7 @@ static void test_data(int real)
     CHECK(fbp_train(net, &bad, NULL, 0, 10, &usual, &progress) == FBP_OK, "no rows");
     CHECK(fbp_predict(net, &bad.x, 0, NULL, NULL, real, NULL) == FBP_OK, "no rows to predict for");
     bad = good, bad.x.n_cols = bad.x.ld = 0;
-    CHECK(fbp_check_rows(&bad.x, real, FBP_ISA_REF, 1) == FBP_EINVAL, "no columns");
+    CHECK(fbp_check_rows(&bad.x, real, FBP_ISA_REF, 1, NULL, NULL) == FBP_EINVAL, "no columns");
     fbp_net_retire(net);
     CHECK(fbp_predict_loss(net, &good, NULL, 10, NULL, NULL, out) == FBP_EINVAL, "retired");
     CHECK(fbp_net_set_layer(net, 0, t.w[0], t.b[0]) == FBP_EINVAL, "retired");

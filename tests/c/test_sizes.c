@@ -223,9 +223,10 @@ static void test_every_row(int real)
               fbp_predict_rows(&model, &d.far.x, 0, scratch, FBP_F64, far) == FBP_OK &&
               memcmp(near, far, sizeof near) == 0,
           "%s: rows in place", real_name(real));
-    CHECK(fbp_check_rows(&d.far.x, FBP_F32, best_isa(&d.p), 2) == FBP_OK, "finite rows");
+    CHECK(fbp_check_rows(&d.far.x, FBP_F32, best_isa(&d.p), 2, NULL, NULL) == FBP_OK,
+          "finite rows");
     put_real(real, place(regions[0], (wide)39 * ld + 2, real_bytes(real)), INFINITY);
-    CHECK(fbp_check_rows(&d.far.x, FBP_F32, best_isa(&d.p), 2) == FBP_ENONFINITE,
+    CHECK(fbp_check_rows(&d.far.x, FBP_F32, best_isa(&d.p), 2, NULL, NULL) == FBP_ENONFINITE,
           "the last number is not finite");
     free(scratch), free(d.order);
     for (int l = 0; l < 2; l++)
