@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _core
 from ._activations import activations_of, bound_factors, check_activation
-from ._callbacks import CallbackSupportMixin, Tasks, begin_tasks, with_callbacks
+from ._callbacks import CallbackSupportMixin, Tasks, begin_tasks, or_as_before, with_callbacks
 from ._checks import (
     check_hidden_layer_sizes,
     check_own_validation,
@@ -149,6 +149,7 @@ class BaseBackprop(
     _optimizer: Optimizer
     _scored_by: str | None
 
+    @or_as_before
     @in_default_fpenv
     @with_callbacks
     @with_checked_parameters

@@ -16,13 +16,13 @@ import numpy as np
 try:
     from sklearn.callback import CallbackSupportMixin as CallbackSupportMixin
     from sklearn.callback import ProgressBar
-    from sklearn.callback import with_callbacks as _with_teardown
+    from sklearn.callback import with_callbacks as with_callbacks
 except ImportError:  # scikit-learn 1.8 and older
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Nothing: this scikit-learn has no callbacks."""
 
-    def _with_teardown(fit: Any) -> Any:
+    def with_callbacks(fit: Any) -> Any:
         return fit
 
 
@@ -37,18 +37,13 @@ Fit = TypeVar("Fit", bound=Callable[..., Any])
 STOPPED = "A callback stopped the training."
 
 
-def with_callbacks(fit: Fit) -> Fit:
-    """Decorate ``fit``, so that callbacks are torn down, and one that fails changes nothing."""
-    managed: Fit = _with_teardown(fit)
-    return or_as_before(managed)
-
-
 def or_as_before(fit: Fit) -> Fit:
     """Decorate ``fit`` or ``partial_fit``: where it raises, the estimator is as it was before.
 
     It may have what the fit found by then: callbacks' last hooks run after that, or an interrupt
     comes. A generator of random numbers, which is a parameter, goes back as well. A second fit
-    meanwhile raises, and touches nothing.
+    meanwhile raises, and touches nothing. This decorator is the outermost, since an interrupt may
+    also come where another one ends.
     """
 
     @functools.wraps(fit)

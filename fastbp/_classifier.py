@@ -414,8 +414,8 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):  # type: ignore[misc]
         self.label_smoothing = label_smoothing
 
     @unless_lbfgs
-    @in_default_fpenv
     @or_as_before
+    @in_default_fpenv
     @with_checked_parameters
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch more, on the weights and solver state of the last call.

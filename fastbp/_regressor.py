@@ -433,8 +433,8 @@ class BackpropRegressor(RegressorMixin, BaseBackprop):  # type: ignore[misc]
         self.huber_delta = huber_delta
 
     @unless_lbfgs
-    @in_default_fpenv
     @or_as_before
+    @in_default_fpenv
     @with_checked_parameters
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch more, on the weights and solver state of the last call.
