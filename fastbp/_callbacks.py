@@ -16,13 +16,13 @@ import numpy as np
 try:
     from sklearn.callback import CallbackSupportMixin as CallbackSupportMixin
     from sklearn.callback import ProgressBar
-    from sklearn.callback import with_callbacks as with_callbacks
+    from sklearn.callback import with_callbacks as _with_callbacks
 except ImportError:  # scikit-learn 1.8 and older
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Nothing: this scikit-learn has no callbacks."""
 
-    def with_callbacks(fit: Any) -> Any:
+    def _with_callbacks(fit: Any) -> Any:
         return fit
 
 
@@ -35,6 +35,11 @@ Fit = TypeVar("Fit", bound=Callable[..., Any])
 
 #: A verbose fit's last line, where a callback ended it.
 STOPPED = "A callback stopped the training."
+
+
+def with_callbacks(fit: Fit) -> Fit:
+    """Decorate ``fit``, so that callbacks are torn down, whatever becomes of it."""
+    return _with_callbacks(fit)  # type: ignore[no-any-return]
 
 
 def or_as_before(fit: Fit) -> Fit:
