@@ -67,8 +67,33 @@ static void test_trials_become_rare(machine *cost, const char *name, int limit)
     CHECK(n_trials <= 200, "%s: %d trials in 10000 chunks", name, n_trials);
 }
 
+/* What is learnt of a level: not from the first chunk, then a moving average, and the least of it. */
+static void test_costs(void)
+{
+    static const struct {
+        int64_t nanoseconds; /* of 100 rows */
+        double cost, reference;
+    } reports[] = {{5000000, 0, 0},
+                   {100000, 1000, 1000},
+                   {200000, 1250, 1000},
+                   {50000, 1062.5, 1000},
+                   {10000, 821.875, 821.875}};
+    fbp_pace pace = {0};
+    for (int i = 0; i < 5; i++) {
+        CHECK(fbp_pace_threads(&pace, 1, 1e9) == 1, "one thread");
+        fbp_pace_report(&pace, 100, reports[i].nanoseconds);
+        CHECK(pace.cost[0] == reports[i].cost && pace.reference == reports[i].reference,
+              "report %d: cost %g, reference %g", i, pace.cost[0], pace.reference);
+        const int64_t rows = 3000000 / (reports[i].nanoseconds / 100); /* of three milliseconds */
+        CHECK(fbp_pace_rows(&pace, 10) == fbp_pace_rows(&pace, 1) / 10 * 10 &&
+                  fbp_pace_rows(&pace, 1) == rows,
+              "report %d: %lld rows", i, (long long)fbp_pace_rows(&pace, 1));
+    }
+}
+
 int main(void)
 {
+    test_costs();
     static const int limits[] = {1, 2, 3, 4, 7, 8, 16, 255};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         n_cores = limits[i];
