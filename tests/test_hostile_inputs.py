@@ -489,6 +489,29 @@ def test_sparse_x_changed_during_a_fit(bits: type, n_features: int) -> None:
     assert outcomes <= {"fitted", "ValueError", "NotFittedError"}
 
 
+@pytest.mark.parametrize("n_features", [40, 400])
+def test_sparse_x_changed_by_a_signal_handler(n_features: int) -> None:
+    """In the midst of an epoch, whose column numbers had been looked at before it."""
+    rng = np.random.default_rng(0)
+    shared = sp.random(20_000, n_features, 8 / n_features, "csr", rng=rng)
+    right, held, y = shared.indices.copy(), shared.indices, rng.normal(size=20_000)
+
+    def spoil(*_: Any) -> None:
+        held[:] = right if held[0] != right[0] else 2**31 - 1
+        shared.indices, shared.data = right.copy(), shared.data.copy()
+
+    model = BackpropRegressor(hidden_layer_sizes=(50,), max_iter=6, batch_size=50, random_state=0)
+    before = signal.signal(signal.SIGALRM, spoil)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.03, 0.03)
+        model.fit(shared, y)
+    except ValueError as error:
+        assert "column indices" in str(error)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 # Signal handlers and callbacks that raise
 
 

@@ -14,6 +14,7 @@ The long form runs all cases, and again under AddressSanitizer and UndefinedBeha
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import re
 import subprocess
@@ -34,6 +35,7 @@ SLOWEST_START = 300.0  # until the first case
 SHARDS = 2
 #: What `--planted` does in case 5, and what the watchdog or the comparison must call it.
 PLANTED = {"crash": "signal", "hang": "hang", "bits": "differs", "error": "KeyError"}
+SANITIZED = {"overflow": "AddressSanitizer: heap-buffer-overflow"}
 
 
 # One case
@@ -239,6 +241,8 @@ def run_case(number: int, folder: Path, planted: str | None = None) -> tuple[str
         os.abort()
     if planted == "hang":
         time.sleep(10**6)
+    if planted == "overflow":
+        ctypes.memset(np.zeros(16, np.uint8).ctypes.data, 1, 64)
     if planted == "error":
         given = type("Broken", (), {"__array__": lambda *_: {}["no such"]})()
     if planted == "bits":
@@ -366,14 +370,14 @@ def finish(shards: list[Any], patience: float) -> tuple[Counter[str], list[tuple
     return counts, findings
 
 
-def catch_planted(env: dict[str, str]) -> None:
+def catch_planted(env: dict[str, str], faults: dict[str, str]) -> None:
     """Raise unless faults of each kind, planted in case 5, are found, and nothing else."""
-    for planted, sign in PLANTED.items():
+    for planted, sign in faults.items():
         patience = 8 if planted == "hang" else SLOWEST_CASE
         _, findings = finish([watch(5, 1, 7, planted, env)], patience)
         if len(findings) != 1 or findings[0][0] != 5 or sign not in findings[0][1]:
             raise SystemExit(f"a planted fault, {planted}, was not caught: {findings}")
-    print(f"planted faults caught: {', '.join(PLANTED)}")
+    print(f"planted faults caught: {', '.join(faults)}")
 
 
 def sweep(n_cases: int, env: dict[str, str], patience: float, title: str) -> bool:
@@ -397,6 +401,8 @@ def sanitized_environment(folder: Path) -> dict[str, str]:
         f"source tests/jobs/planted.bash; build_apart {folder} FASTBP_SANITIZE=address,undefined"
     )
     subprocess.run(["bash", "-euc", build], check=True)
+    (module,) = folder.glob("fastbp/_core*.so")
+    assert b"__asan_init" in module.read_bytes(), "built without sanitizers"
     libraries = [
         subprocess.run(
             ["gcc", f"-print-file-name={name}"], check=True, capture_output=True, text=True
@@ -429,11 +435,12 @@ def main() -> int:
             run_shard(*options.shard, options.planted, Path(folder))
         return 0
     env = {**os.environ, "JOBS_WORK": str(work)}
-    catch_planted(env)
+    catch_planted(env, PLANTED)
     n_cases = options.cases or (N_CASES if options.exhaustive else N_SHORT)
     good = sweep(n_cases, env, SLOWEST_CASE, "inputs")
     if options.exhaustive:
         sanitized = {**sanitized_environment(work / "sanitized"), "JOBS_WORK": str(work)}
+        catch_planted(sanitized, SANITIZED)
         n_cases = options.cases or N_SANITIZED
         good &= sweep(n_cases, sanitized, 3 * SLOWEST_CASE, "inputs under ASan and UBSan")
     return not good
