@@ -149,7 +149,7 @@ class Run:
         self.tasks = tasks
         self.limit = limit
         self.progress = Progress()
-        self.rows_trained = 0
+        self.counted = 0, net.progress  # rows before the last training, and what was before it
         self.losses: list[float] = []  # of this call; what lies beyond standing.n_iter is void
         self.validation: Validation | None = None
         self.decides_by_score = False
@@ -161,6 +161,13 @@ class Run:
             no_improvement=0 if best_loss is None else model._no_improvement_count,
             best=Best(math.inf if best_loss is None else best_loss),
         )
+
+    @property
+    def rows_trained(self) -> int:
+        """The rows of this call: those counted, and what the core has done since."""
+        rows, earlier = self.counted
+        progress = self.net.progress
+        return rows if progress is earlier else rows + progress.n_rows
 
     def watch(self, validation: Validation, weights: Weights) -> None:
         """Measure validation data each epoch; with early stopping, let the score decide."""
@@ -227,25 +234,21 @@ class Run:
             factors = self.schedule.factors(self.standing.n_iter)
             step["learning_rates"] = step["learning_rate"] * factors
         samples, net, model = self.samples, self.net, self.model
-        weight, earlier = samples.sample_weight, net.progress
-        try:
-            net.train(
-                samples.X,
-                samples.y,
-                order,
-                self.batch_rows,
-                sample_weight=weight,
-                alpha=model.alpha,
-                weight_decay=model.weight_decay,
-                max_grad_norm=model.max_grad_norm or 0.0,
-                dropout_seed=self.dropout_seed,
-                poll=self.progress.poll(net, self.limit.poll),
-                **step,
-                **model._loss_options(),
-            )
-        finally:
-            if net.progress is not earlier:  # an interrupt may come before the call
-                self.rows_trained += net.progress.n_rows
+        self.counted = self.rows_trained, net.progress
+        net.train(
+            samples.X,
+            samples.y,
+            order,
+            self.batch_rows,
+            sample_weight=samples.sample_weight,
+            alpha=model.alpha,
+            weight_decay=model.weight_decay,
+            max_grad_norm=model.max_grad_norm or 0.0,
+            dropout_seed=self.dropout_seed,
+            poll=self.progress.poll(net, self.limit.poll),
+            **step,
+            **model._loss_options(),
+        )
         whole = net.progress.n_rows == self.n_rows
         if whole:
             self._end_epoch(net.progress.loss_sum / self.n_rows)

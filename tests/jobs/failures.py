@@ -21,6 +21,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from faults import Failing, Planted, digest_of_all
 from models import ESTIMATORS, draw
@@ -87,12 +88,13 @@ def faults_of(before: Any, call: Call, at: int, error: type[BaseException]) -> I
         elif not model.interrupted_:
             yield f"the interrupt at {failing.where} was swallowed"
         elif model.solver != "lbfgs":
-            yield from wrong_counts(before, model, n_rows, failing.where)
+            earlier = before._optimizer.step_count if call is partial_fit else 0
+            yield from wrong_counts(before, model, (n_rows, earlier), failing.where)
 
 
-def wrong_counts(before: Any, model: Any, n_rows: int, where: str) -> Iterator[str]:
+def wrong_counts(before: Any, model: Any, earlier: tuple[int, int], where: str) -> Iterator[str]:
     per_epoch = 54 if model.early_stopping else 60
-    updates = model._optimizer.step_count
+    n_rows, updates = earlier[0], model._optimizer.step_count - earlier[1]
     epochs, rest = divmod(model.t_ - n_rows, per_epoch)
     if rest or updates != 3 * epochs or epochs not in (model.n_iter_, model.n_iter_ + 1):
         yield f"{where}: {model.t_ - n_rows} rows, {updates} updates, {model.n_iter_} epochs"

@@ -31,6 +31,7 @@ import scipy.sparse as sp
 from sklearn.model_selection import GridSearchCV
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from faults import NET, digest_of_all
 
