@@ -294,7 +294,7 @@ def cases() -> list[Case]:
             share=2,
         ),
         Case("conversion", maker(C, **hidden), fit(ordered, labels), 0.3),
-        Case("weights drawn", maker(C, hidden_layer_sizes=(4000, 4000)), fit(small, few), 0.5),
+        Case("weights drawn", maker(C, hidden_layer_sizes=(2000, 2000)), fit(small, few), 0.5),
     ]
     bulk = np.tile(large, (5, 1))
     for method, data in (
