@@ -4,6 +4,7 @@
 import signal
 import sys
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = kept
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing and (terminalreporter.stats.get("error") or terminalreporter.stats.get("failed")):
         terminalreporter.line(

@@ -4,9 +4,6 @@
 import hashlib
 import itertools
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from problems import ACTIVATIONS, LOSSES, SOLVERS, flat, make_problem
 
@@ -34,7 +31,8 @@ def digest(case: tuple[str, str, str, str], isa: str) -> str:
 
 def main() -> None:
     print(_core.build_info(), _core.__file__, file=sys.stderr)
-    for case in itertools.product(("float32", "float64"), LOSSES, ACTIVATIONS, SOLVERS):
+    cases = itertools.product(("float32", "float64"), LOSSES, ACTIVATIONS, SOLVERS)
+    for case in itertools.islice(cases, int(sys.argv[1]) if len(sys.argv) > 1 else None):
         for isa in _core.available_isas():
             print(*case, isa, digest(case, isa))
 
