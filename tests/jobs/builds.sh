@@ -23,7 +23,7 @@ same_bits() {
     local site=$JOBS_WORK/$1
     build_apart "$site" "$2"
     PYTHONPATH="$site" python tests/net_digests.py | diff "$JOBS_WORK/here" -
-    PYTHONPATH="$site" python -m pytest -q -p no:cacheprovider -n "$jobs" "${tests[@]}"
+    PYTHONPATH="$site" pytest -q -p no:cacheprovider -n "$jobs" "${tests[@]}"
 }
 
 same_bits clang CC=clang

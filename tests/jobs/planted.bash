@@ -34,8 +34,9 @@ PYTHON
     fault=(CORE="$core" ROOT="$root" WARN=-w)
 }
 
-# build_apart SITE VARIABLE=VALUE…: build the package so, into a folder to be put first on the path; from
-# a copy of the tree, since two builds in one mix.
+# build_apart SITE VARIABLE=VALUE…: build the package so, into a folder to be put on PYTHONPATH; from a
+# copy of the tree, since two builds in one mix. Then call pytest, not python -m pytest, which like
+# python -c finds the tree's own package first.
 build_apart() {
     local site=$1 tree=$JOBS_WORK/tree
     shift

@@ -9,6 +9,7 @@ Each part runs in processes of its own, with a time limit: what hangs is found, 
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import os
 import re
@@ -34,12 +35,18 @@ def digest(model: Any) -> str:
     return hashlib.sha256(b"".join(w.tobytes() for w in model.coefs_)).hexdigest()[:12]
 
 
-def learn(solver: str = "adam", **params: Any) -> Any:
+@functools.cache
+def digits() -> tuple[Any, Any]:
+    """Load the data, once: another user might not be let."""
     from sklearn.datasets import load_digits
 
+    return load_digits(return_X_y=True)
+
+
+def learn(solver: str = "adam", **params: Any) -> Any:
     from fastbp import BackpropClassifier
 
-    X, y = load_digits(return_X_y=True)
+    X, y = digits()
     return BackpropClassifier(solver=solver, max_iter=2, random_state=0, **params).fit(X, y)
 
 
