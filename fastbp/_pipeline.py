@@ -241,7 +241,9 @@ def load_model(path: str) -> Pipeline:
             f"{path} is not loaded: it holds types that are not trusted, {quoted(sorted(types))}"
         ) from None
     except Exception as error:  # a stranger's file can be wrong in any way
-        reason = one_line(error) if isinstance(error, OSError) else "not a skops file, or damaged"
+        reason = one_line(error)
+        if not isinstance(error, OSError):
+            reason = f"not a skops file, or damaged ({reason})"
         raise TableError(f"cannot load {path}: {reason}") from error
     if not _has_our_form(model):
         raise TableError(f"{path} holds something else than a model of 'python -m fastbp train'")

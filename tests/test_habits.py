@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the papers for contributors and the workflows name is there."""
 
+import os
 import re
 import subprocess
 import sys
@@ -84,6 +85,7 @@ def said_without(names: list[str], program: str, cwd: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-c", MISSING.format(names=names, program=program)],
         cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        env={name: value for name, value in os.environ.items() if "PYTEST" not in name},
     )  # fmt: skip
     return done.stdout
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 REPOSITORY_FILES = {".gitignore", ".ci", ".github"}
 BUILT = shutil.ignore_patterns(
     ".git", "build", "dist", "*.egg-info", "*.so", "*.pyd", "*.o", "__pycache__", ".*_cache",
-    ".hypothesis", ".venv", "venv", "results",
+    ".hypothesis", ".venv", "venv", "results", "auto_examples", "generated",
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAX_BYTES = 4 * 2**20
 BUILT = shutil.ignore_patterns(
     ".git", "build", "dist", "*.egg-info", "*.so", "*.pyd", "*.o", "__pycache__", ".*_cache",
-    ".hypothesis", ".venv", "venv", "results",
+    ".hypothesis", ".venv", "venv", "results", "auto_examples", "generated",
 )  # fmt: skip
 SHARE = ["test_core", "test_classifier", "test_regressor", "test_structure", "test_threads"]
 
