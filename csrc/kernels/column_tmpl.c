@@ -144,9 +144,11 @@ static inline void column_squares(const fbp_strip *s)
 static ALWAYS_INLINE void update_column(const fbp_strip *s, const fbp_update *u, solver_op *step)
 {
     const solver_constants c = make_solver_constants(u);
-    const real *a = s->a;
+    const real *a = s->a; /* NULL where there are no rows */
     if (u->last) column_squares(s);
-    for (int64_t i = 0; i < s->fan_in; i += NR, a += s->a_stride)
+    for (int64_t i = 0; i < s->fan_in; i += NR) {
         SWITCH_NV(s->fan_in - i, update_column_panel(nv, s, u, i, a, &c, step));
+        if (a) a += s->a_stride;
+    }
     update_column_intercept(s, u, &c, step);
 }
