@@ -229,8 +229,10 @@ fbp_status fbp_net_retire_moment(fbp_net *net, int layer, int moment);
  *  Returns  the count, ≥ 0 */
 int64_t fbp_net_get_step_count(const fbp_net *net);
 
+#define FBP_MAX_STEP_COUNT ((int64_t)1 << 62) /* which leaves room to count on */
+
 /** Set that number, for a solver that goes on.
- *  count  ≥ 0
+ *  count  0 … FBP_MAX_STEP_COUNT
  *  beta_1, beta_2  Adam's, whose powers are recomputed by repeated multiplication
  *  Threads  one caller at a time per net
  *  Memory   none allocated

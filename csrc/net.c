@@ -411,7 +411,7 @@ static double power(double beta, int64_t count)
 
 fbp_status fbp_net_set_step_count(fbp_net *net, int64_t count, double beta_1, double beta_2)
 {
-    if (!net || count < 0) return FBP_EINVAL;
+    if (!net || count < 0 || count > FBP_MAX_STEP_COUNT) return FBP_EINVAL;
     const uint64_t fpenv = fbp_fpenv_enter(); /* so that the powers are those of training */
     net->step_count = count;
     net->beta_1_power = power(beta_1, count);

@@ -323,6 +323,7 @@ static void test_state(void)
     CHECK(fbp_net_set_step_count(net, 7, 0.9, 0.999) == FBP_OK && fbp_net_get_step_count(net) == 7,
           "count");
     CHECK(fbp_net_set_step_count(net, -1, 0.9, 0.999) == FBP_EINVAL, "negative count");
+    CHECK(fbp_net_set_step_count(net, INT64_MAX, 0.9, 0.999) == FBP_EINVAL, "no room to count on");
     fbp_net_destroy(net);
     trainer_free(&t);
 }

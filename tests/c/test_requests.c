@@ -133,7 +133,7 @@ static void test_step_counts(void)
     CHECK(net->beta_2_power == power && net->beta_1_power == ldexp(1, -1000), "powers");
     CHECK(fbp_net_set_step_count(net, 5, 0, 1) == FBP_OK, "betas of 0 and 1");
     CHECK(net->beta_1_power == 0 && net->beta_2_power == 1, "powers of 0 and 1");
-    const int64_t most[] = {100000001, 100000002, INT64_MAX};
+    const int64_t most[] = {100000001, 100000002, FBP_MAX_STEP_COUNT};
     for (int i = 0; i < 3; i++) {
         const double beta = 1 - 0x1p-40, truth = exp((double)most[i] * log1p(-0x1p-40));
         CHECK(fbp_net_set_step_count(net, most[i], beta, 0.9) == FBP_OK, "many steps");
