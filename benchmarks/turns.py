@@ -9,8 +9,8 @@ from typing import Any
 
 from figures import spread
 
-#: Seconds between two sides, for the threads of the one before to stop spinning.
-PAUSE = 0.05
+#: Seconds between two sides, for the threads of the one before to stop spinning; OpenBLAS's take 0.1.
+PAUSE = 0.2
 
 
 def seconds_of(call: Callable[[], Any]) -> float:
