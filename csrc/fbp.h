@@ -364,6 +364,20 @@ size_t fbp_predict_rows_bytes(const fbp_model *model);
 fbp_status fbp_predict_rows(const fbp_model *model, const fbp_matrix *x, int flags, void *scratch,
                             int32_t out_real, void *out);
 
+/** 32 random bits from a generator's state. */
+typedef uint32_t (*fbp_random_fn)(void *state);
+
+/** Shuffle an order as NumPy's RandomState.shuffle does, with the same draws: its places last, last − 1 …
+ *  first + 1 in turn are exchanged with one that is no later. 0 and n − 1 shuffle all; a shuffle can
+ *  be done in pieces, the last places first.
+ *  next, state  the generator; drawn from at least once for each place
+ *  order        [last + 1], in place
+ *  Threads  any, each with its own order and generator
+ *  Memory   none allocated
+ *  Numerics exact
+ *  Returns  nothing */
+void fbp_shuffle(uint32_t first, uint32_t last, fbp_random_fn next, void *state, int64_t *order);
+
 /** Whether this build and this CPU and operating system can run a kernel family.
  *  Threads any · Memory none allocated · Returns 1 or 0 */
 int fbp_isa_available(int isa);

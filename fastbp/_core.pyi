@@ -117,6 +117,9 @@ class Net:
         poll: Callable[[], bool] | None = None,
     ) -> NDArray[np.float64]: ...
 
+def shuffle(order: NDArray[np.int64], random_state: np.random.RandomState) -> None:
+    """Shuffle an order as ``random_state.shuffle(order)`` does, in half of the time."""
+
 def are_within(X: Any, dtype: str, n_threads: int) -> bool: ...
 def predict_plain(
     X: Any,

@@ -3,8 +3,8 @@
 """A thin skin over csrc/fbp.h: checks and borrows NumPy arrays, releases the GIL, raises.
 
 Nothing here is policy. ``_core.pyi`` says what each part takes and gives. The module's other parts
-are included: the floating-point environment, names and families, arrays, losses' numbers, and
-predictions without a ``Net``.
+are included: the floating-point environment, names and families, arrays, losses' numbers, orders of
+rows, and predictions without a ``Net``.
 
 It may run without a GIL: a ``Net`` lets one thread in at a time, and the module's own variables are
 set at import, but for the pinned family, which is the same whoever asks first.
@@ -18,7 +18,7 @@ import numpy as np
 cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastbp._fbp cimport *
@@ -29,6 +29,7 @@ include "_fpenv.pxi"
 include "_registry.pxi"
 include "_arrays.pxi"
 include "_losses.pxi"
+include "_shuffle.pxi"
 
 Progress = namedtuple("Progress", "loss_sum n_rows n_steps")
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A mirror of csrc/fbp.h, nothing else."""
 
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 
 cdef extern from "fbp.h" nogil:
@@ -88,6 +88,8 @@ cdef extern from "fbp.h" nogil:
     size_t fbp_predict_rows_bytes(const fbp_model *model)
     fbp_status fbp_predict_rows(const fbp_model *model, const fbp_matrix *x, int flags,
                                 void *scratch, int32_t out_real, void *out)
+    ctypedef uint32_t (*fbp_random_fn)(void *state) noexcept
+    void fbp_shuffle(uint32_t first, uint32_t last, fbp_random_fn next, void *state, int64_t *order)
     int fbp_isa_available(int isa)
     int fbp_isa_best(int real, int precision)
     int fbp_isa_fused(int isa, int real)

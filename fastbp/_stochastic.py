@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from ._callbacks import STOPPED, Tasks
+from ._core import shuffle
 from ._data import NON_FINITE, Samples
 from ._dropout import check_dropout, draw_dropout_seed
 from ._interrupts import ends_the_fit_only
@@ -275,7 +276,7 @@ class Run:
             # swaps in that order itself give the same.
             if self.order is None:
                 self.order = np.arange(self.n_rows, dtype=np.int64)
-            self.random_state.shuffle(self.order)
+            shuffle(self.order, self.random_state)
         return self.order
 
     def _end_epoch(self, loss: float) -> None:

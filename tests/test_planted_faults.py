@@ -76,6 +76,9 @@ FAULTS = {
         "update_row(nv, gradient, row_at(s->b, s->mb, at), weight_factors(u),",
         "test_updates",
     ),
+    "a place left after a draw that does not fit": Fault(
+        "shuffle.c", "i -= hit;", "i--;", "test_shuffle"
+    ),
     "bias correction left out": Fault(
         "train.c", "sqrt(1 - power_2) / (1 - power_1)", "sqrt(1 - power_2)", "test_training"
     ),

@@ -40,6 +40,7 @@ LAYERS = [
         "loss",
         "net",
         "retire",
+        "shuffle",
         "widen",
     },
     {"forward", "backward", "gradient"},
