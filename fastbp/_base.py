@@ -30,7 +30,7 @@ from ._checks import (
     with_checked_parameters,
 )
 from ._conflicts import refuse_conflicts
-from ._constraints import CONSTRAINTS, refuse_beyond_float64
+from ._constraints import CONSTRAINTS, refuse_beyond_float64, refuse_metric
 from ._data import (
     NON_FINITE,
     Samples,
@@ -430,6 +430,7 @@ class BaseBackprop(
 
     def _validate_params(self) -> None:
         super()._validate_params()
+        refuse_metric(self)
         refuse_beyond_float64(self)
 
     def _thread_limit(self) -> int:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,12 +37,18 @@ def class_factors(
             "samples at once. Give class_weight the dict of what sklearn.utils.class_weight."
             "compute_class_weight('balanced', classes=classes, y=y) returns for all of y."
         )
+    if isinstance(class_weight, dict) and not all(map(_is_weight, class_weight.values())):
+        raise ValueError(
+            "The weights in class_weight must be numbers that are finite and at least 0, got "
+            f"{class_weight!r}."
+        )
     factors: NDArray[np.float64] = np.asarray(
         compute_class_weight(class_weight, classes=model.classes_, y=y), np.float64
     )
-    if not (np.isfinite(factors) & (factors >= 0)).all():
-        raise ValueError(
-            f"The weights in class_weight must be finite and at least 0, got {class_weight!r}."
-        )
     of_samples: NDArray[np.float64] = factors[np.searchsorted(model.classes_, y)]
     return of_samples
+
+
+def _is_weight(value: Any) -> bool:
+    is_number = isinstance(value, Real)
+    return is_number and bool(0 <= value <= sys.float_info.max)

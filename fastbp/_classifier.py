@@ -250,8 +250,8 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):  # type: ignore[misc]
       KeyboardInterrupt, and the estimator stays as it was.
     - A warm refit with early stopping restores the best weights also when they are those it began
       with. Changed shapes raise ValueError.
-    - Negative sample weights, weights that are all zero, and masked arrays raise ValueError. A
-      batch whose weights are all zero is skipped.
+    - Negative sample weights, weights that are all zero, masked arrays, and label indicators other
+      than 0 and 1 raise ValueError. A batch whose weights are all zero is skipped.
     - A single class fits, and its ``predict_proba`` has one column.
     - ``predict_log_proba`` is finite also where ``predict_proba`` rounds to 0.
     - Where the second of two classes has a probability that rounds to 1, the first has a small one
@@ -568,7 +568,14 @@ class BackpropClassifier(ClassifierMixin, BaseBackprop):  # type: ignore[misc]
 
     def _has_labels(self, y: Any) -> bool:
         """Tell whether y is an indicator matrix of labels."""
-        multilabel: bool = type_of_target(y, input_name="y").startswith("multilabel")
+        kind: str = type_of_target(y, input_name="y")
+        if kind.endswith("-multioutput"):
+            raise ValueError(
+                f"Multioutput target data is not supported: y has {y.shape[1]} columns, which must "
+                "hold 0 and 1, a column for each label. For columns of other classes, "
+                "sklearn.multioutput.MultiOutputClassifier fits a model each."
+            )
+        multilabel = kind.startswith("multilabel")
         if sp.issparse(y) and not multilabel:
             raise ValueError("A sparse y must be a matrix of label indicators.")
         return multilabel

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from numbers import Integral, Real
 from typing import Any
@@ -53,6 +54,25 @@ CONSTRAINTS: dict[str, list[Any]] = {
         Interval(Integral, None, -1, closed="right"),
     ],
 }
+
+
+def refuse_metric(estimator: BaseEstimator) -> None:
+    """Raise for a callable as ``scoring`` that is no scorer: a metric, as a rule."""
+    scoring = estimator.get_params(deep=False)["scoring"]
+    if not callable(scoring):
+        return
+    try:
+        signature = inspect.signature(scoring)
+    except (TypeError, ValueError):  # no signature to be had
+        return
+    try:
+        signature.bind(estimator, "X", "y")
+    except TypeError:
+        raise InvalidParameterError(
+            f"The 'scoring' parameter of {type(estimator).__name__} must be callable as "
+            f"scoring(estimator, X, y). Got {scoring!r} instead. If that is a metric of y_true "
+            "and y_pred, give what sklearn.metrics.make_scorer makes of it."
+        ) from None
 
 
 def refuse_beyond_float64(estimator: BaseEstimator) -> None:

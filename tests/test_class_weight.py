@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from models import digest, draw
 from sklearn.datasets import load_digits
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils.class_weight import compute_sample_weight
@@ -66,6 +66,36 @@ def test_is_sample_weight_computed_from_all_of_y(class_weight: Any, early_stoppi
     assert ours.loss_curve_ == pytest.approx(theirs.loss_curve_, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [[False, True], [-1, 1], [-5, -4, 3], [1.0, 2.0], np.array(["n", "p"], object), ["", "ä", "z"]],
+)
+def test_labels_of_any_type(labels: Any) -> None:
+    X, y = draw_classes(labels)
+    class_weight = {label: 1 + place for place, label in reversed(list(enumerate(labels)))}
+    weight = [class_weight[label] for label in y.tolist()]
+    ours = BackpropClassifier(5, class_weight=class_weight, max_iter=2, random_state=0).fit(X, y)
+    expected = BackpropClassifier(5, max_iter=2, random_state=0).fit(X, y, weight)
+    assert ours.loss_curve_ == expected.loss_curve_
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_validation_data_of_ones_own_keep_their_weights(
+    weighted: bool, early_stopping: bool
+) -> None:
+    X, y = draw()
+    weight = np.random.default_rng(1).random(len(y)) if weighted else None
+    model = BackpropClassifier(
+        class_weight={0: 1, 1: 5}, early_stopping=early_stopping, max_iter=1, random_state=0
+    )
+    model.fit(X, y, X_val=X, y_val=y, sample_weight_val=weight)
+    score = model.score(X, y, sample_weight=weight)
+    assert model.validation_scores_ == [pytest.approx(score, rel=1e-6)]
+    loss = log_loss(y, model.predict_proba(X), sample_weight=weight)
+    assert model.validation_loss_curve_ == [pytest.approx(loss, rel=1e-5)]
+
+
 def test_weights_of_one_change_no_bit() -> None:
     X, y = draw()
     plain = BackpropClassifier(max_iter=3, random_state=0).fit(X, y)
@@ -102,8 +132,12 @@ def test_partial_fit_takes_a_dict_also_where_a_batch_lacks_classes() -> None:
     ("class_weight", "message"),
     [
         ({0: 1, 5: 2}, "classes, .1., are not in class_weight"),  # scikit-learn's
-        ({0: -1, 1: 1}, "class_weight must be finite and at least 0"),
-        ({0: np.nan, 1: 1}, "class_weight must be finite and at least 0"),
+        ({0: -1, 1: 1}, "class_weight must be numbers that are finite and at least 0"),
+        ({0: np.nan, 1: 1}, "class_weight must be numbers that are finite and at least 0"),
+        ({0: np.inf, 1: 1}, "class_weight must be numbers that are finite and at least 0"),
+        ({0: 10**400, 1: 1}, "class_weight must be numbers that are finite and at least 0"),
+        ({0: "twice", 1: 1}, "class_weight must be numbers that are finite and at least 0"),
+        ({0: None, 1: 1}, "class_weight must be numbers that are finite and at least 0"),
         ({0: 0, 1: 0}, "at least one non-zero"),
         ({0: 1e300, 1: 1}, "beyond the range of float32"),
         ("even", "'class_weight' parameter"),

@@ -100,6 +100,22 @@ def test_multilabel_takes_zeros_and_ones_only() -> None:
         BackpropClassifier().fit(X, np.where(Y, 1, -1))
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [[[0, 1, 2], [2, 0, 1]], [["a", "b", "a"], ["c", "c", "d"]], [[0.5, 1, 2], [1, 0, 1]]],
+)
+def test_columns_of_classes_raise(columns: Any) -> None:
+    X, y = np.eye(3), np.column_stack(columns)
+    model = BackpropClassifier(max_iter=1)
+    message = r"^Multioutput target data is not supported: y has 2 columns.*MultiOutputClassifier"
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y)
+    with pytest.raises(ValueError, match=r"X_val.*Multioutput target data"):
+        model.fit(X, [0, 1, 1], X_val=X, y_val=y)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, [0, 1, 1]).partial_fit(X, y)
+
+
 def test_sparse_labels_of_one_column_raise() -> None:
     with pytest.raises(ValueError, match="y"):
         BackpropClassifier().fit(np.eye(3), sp.csr_matrix([[1], [0], [1]]))

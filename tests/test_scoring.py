@@ -254,6 +254,23 @@ def test_a_scorer_that_raises_changes_nothing(estimator: type, early_stopping: b
     assert digest(model) == state
 
 
+def rmse(y_true: Any, y_pred: Any) -> float:
+    return float(np.sqrt(np.mean((y_true - y_pred) ** 2)))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("metric", [mean_absolute_error, rmse])
+def test_a_metric_is_no_scorer(estimator: type, metric: Any) -> None:
+    X, y = draw()
+    model = fitted(estimator)
+    model.scoring = metric
+    state = digest(model)
+    with pytest.raises(ValueError, match=r"'scoring' parameter .*scoring\(estimator, X, y\).*Got"):
+        model.fit(X, y, X_val=X, y_val=y)
+    assert digest(model) == state
+    model.set_params(scoring=make_scorer(metric), max_iter=1).fit(X, y, X_val=X, y_val=y)
+
+
 @pytest.mark.parametrize("value", ["high", None, [1.0, 2.0], 1j])
 def test_a_score_must_be_a_number(value: Any) -> None:
     X, y = draw()
