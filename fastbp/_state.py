@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 STATE_VERSION = 1
 VERSION_KEY = "_state_version"
 
+#: Labels and weights of a dict ``class_weight``, as two lists: skops makes words of a dict's keys,
+#: and comes back from that of False with True.
+CLASS_WEIGHT_KEY = "_class_weight_items"
+
 Check = Callable[[Any], bool]
 
 
@@ -117,6 +121,10 @@ def to_state(attributes: Mapping[str, Any]) -> dict[str, Any]:
     state = {**attributes, VERSION_KEY: STATE_VERSION}
     if "_optimizer" in state:
         state["_optimizer"] = state["_optimizer"].to_state()
+    class_weight = state.get("class_weight")
+    if type(class_weight) is dict:
+        state["class_weight"] = None
+        state[CLASS_WEIGHT_KEY] = [list(class_weight), list(class_weight.values())]
     return state
 
 
@@ -130,6 +138,7 @@ def from_state(model: BaseBackprop, state: Any) -> dict[str, Any]:
     """
     try:
         attributes = _without_version(state)
+        _restore_class_weight(attributes)
         _refuse_strangers(model, attributes)
         if "coefs_" in attributes:
             _check_fitted(model, attributes)
@@ -157,6 +166,17 @@ def _without_version(state: Any) -> dict[str, Any]:
             "newer fastbp wrote it: upgrade to that."
         )
     return attributes
+
+
+def _restore_class_weight(attributes: dict[str, Any]) -> None:
+    if CLASS_WEIGHT_KEY not in attributes:
+        return
+    items = attributes.pop(CLASS_WEIGHT_KEY)
+    try:
+        labels, weights = items
+        attributes["class_weight"] = dict(zip(labels, weights, strict=True))
+    except (TypeError, ValueError) as error:  # no lists, other lengths, labels without a hash
+        raise ValueError(f"its {CLASS_WEIGHT_KEY} is {reprlib.repr(items)}.") from error
 
 
 def _refuse_strangers(model: BaseBackprop, attributes: dict[str, Any]) -> None:

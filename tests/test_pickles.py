@@ -72,6 +72,9 @@ def models() -> list[Any]:
             momentum=True, n_iter_no_change=np.inf, hidden_layer_sizes=[2, np.int8(3)]
         ),
         fitted(BackpropClassifier, early_stopping=True, solver="sgd", learning_rate="adaptive"),
+        BackpropClassifier(class_weight={}),
+        BackpropClassifier(class_weight={False: 1, True: 2}, max_iter=2).fit(X, y == 1),
+        BackpropClassifier(class_weight={np.True_: 2.5, np.False_: 1, "a": np.float32(0)}),
         BackpropClassifier(max_iter=2).fit(X, several),
         BackpropClassifier(max_iter=2).fit(X, np.array(["a", "b", "c"], object)[several[:, 0] * 2]),
         BackpropClassifier(max_iter=2).fit(X, np.zeros(len(y))),
@@ -155,6 +158,12 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "version of words": (with_(_state_version="one"), "_state_version is 'one'"),
     "newer": (with_(_state_version=STATE_VERSION + 1), "newer fastbp wrote it: upgrade"),
     "no parameter": (without("alpha"), "lacks the parameters alpha"),
+    "class weights of words": (
+        with_(_class_weight_items="words"),
+        "_class_weight_items is 'words'",
+    ),
+    "class weight missing": (with_(_class_weight_items=[[0, 1], [2]]), "_class_weight_items is"),
+    "class of a list": (with_(_class_weight_items=[[[0]], [2]]), "_class_weight_items is"),
     "no weights": (without("coefs_"), "but not coefs_"),
     "no biases": (without("intercepts_"), "lacks intercepts_"),
     "no classes": (without("classes_"), "lacks classes_"),
