@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from models import ESTIMATORS
 from sklearn import config_context
 from sklearn.datasets import load_digits, load_iris, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
@@ -204,11 +205,14 @@ def test_multilabel_partial_fit() -> None:
         model.partial_fit(X, Y[:, 0])
 
 
-def test_partial_fit_is_absent_for_lbfgs() -> None:
-    model = BackpropClassifier(solver="lbfgs")
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_partial_fit_is_absent_for_lbfgs(estimator: type) -> None:
+    model = estimator(solver="lbfgs")
     assert not hasattr(model, "partial_fit")
-    with pytest.raises(AttributeError):
-        model.partial_fit([[0.0], [1.0]], [0, 1], classes=[0, 1])
+    with pytest.raises(AttributeError, match="has no attribute 'partial_fit'") as caught:
+        model.partial_fit([[0.0], [1.0]], [0, 1])
+    assert "only available for stochastic optimizers. lbfgs is" in str(caught.value.__cause__)
+    assert hasattr(model.set_params(solver="sgd"), "partial_fit")
 
 
 def test_warm_start_asks_for_the_same_classes(iris: Any) -> None:
