@@ -58,7 +58,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
 
 def refuse_metric(estimator: BaseEstimator) -> None:
     """Raise for a callable as ``scoring`` that is no scorer: a metric, as a rule."""
-    scoring = estimator.get_params(deep=False)["scoring"]
+    scoring = estimator.scoring
     if not callable(scoring):
         return
     try:

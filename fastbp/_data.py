@@ -72,11 +72,13 @@ class SparseSizes(NamedTuple):
 
 
 def refuse_masked_arrays(**arrays: Any) -> None:
-    """Raise for masked arrays, whose mask would be ignored, and for missing dates.
+    """Raise for masked arrays, whose mask would be ignored, for missing dates, and lazy frames.
 
     A date that is missing, NaT, would count as the lowest number of 64 bits.
     """
     for name, array in arrays.items():
+        if type(array).__name__ == "LazyFrame":  # whose types polars would warn to ask for
+            raise ValueError(f"{name} is a LazyFrame, not computed yet. Give its collect().")
         types: Any = getattr(array, "dtypes", None)  # of a data frame's columns
         kinds = types if hasattr(types, "__iter__") else [getattr(array, "dtype", None)]
         if any(map(_is_of_dates, kinds)) and _lacks_dates(array):

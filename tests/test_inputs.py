@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,22 @@ def test_assumed_finite_is_not_looked_for() -> None:
     X[3, 2] = np.nan
     with sklearn.config_context(assume_finite=True), pytest.raises(ValueError, match="non-finite"):
         BackpropRegressor(max_iter=2).fit(X, y)
+
+
+@pytest.mark.parametrize("estimator", [BackpropClassifier, BackpropRegressor])
+def test_lazy_frames_raise(estimator: type) -> None:
+    frame = pytest.importorskip("polars").DataFrame({"a": [0.0, 1.0, 2.0], "y": [0, 1, 0]})
+    X, y = frame.select("a"), frame["y"]
+    model = estimator(max_iter=1).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for given, names in (((X.lazy(), y), "X"), ((X, frame.select("y").lazy()), "y")):
+            with pytest.raises(ValueError, match=rf"^{names} is a LazyFrame.*collect\(\)"):
+                model.fit(*given)
+        with pytest.raises(ValueError, match=r"X_val.*X is a LazyFrame"):
+            model.fit(X, y, X_val=X.lazy(), y_val=y)
+        with pytest.raises(ValueError, match="X is a LazyFrame"):
+            model.predict(X.lazy())
 
 
 def test_masked_arrays_raise() -> None:
