@@ -17,7 +17,7 @@ import threadpoolctl
 from models import draw
 from sklearn.datasets import load_digits
 
-from fastbp import BackpropClassifier, BackpropRegressor, _core, _threads
+from fastbp import BackpropClassifier, BackpropRegressor, _base, _core, _threads
 
 #: The package under test, wherever it is, and not one in the working directory.
 PACKAGE = str(Path(_core.__file__).parents[1])
@@ -35,6 +35,24 @@ def test_thread_limit(n_jobs: int | None, expected: int, monkeypatch: pytest.Mon
             module = _core if name == "max_threads" else _threads
             monkeypatch.setattr(module, name, lambda limit=limit: limit)
         assert _threads.thread_limit(n_jobs) == expected
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_n_jobs_of_an_estimator_counts(solver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def limit(n_jobs: int | None) -> int:
+        asked.append(n_jobs)
+        return 1
+
+    monkeypatch.setattr(_base, "thread_limit", limit)
+    X, y = np.eye(40), np.arange(40) % 3
+    model = BackpropClassifier(solver=solver, n_jobs=3, max_iter=1).fit(X, y)
+    for call in (model.transform, lambda X: model.loss_gradient(X, y)):
+        n_asked = len(asked)
+        call(X)
+        assert len(asked) > n_asked
+    assert set(asked) == {3}
 
 
 def test_thread_limit_without_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
