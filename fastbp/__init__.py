@@ -3,6 +3,14 @@
 
 __version__ = "0.1.0"
 
+from importlib.util import find_spec
+
+if find_spec(f"{__name__}._core") is None:
+    raise ImportError(
+        f"The compiled part of fastbp is missing in {__path__[0]}. In a clone's own folder, "
+        "compile it in place: pip install -e . An installed copy works from any other folder."
+    )
+
 from ._classifier import BackpropClassifier
 from ._loss_curve_display import LossCurveDisplay
 from ._regressor import BackpropRegressor

@@ -3,8 +3,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+
+import fastbp
 
 IMPORT = """
 import json, sys, time
@@ -33,3 +37,18 @@ def test_import_costs_at_most_30_ms_beyond_scikit_learns() -> None:
         seconds.append(taken)
     assert {name.partition(".")[0] for name in modules}.isdisjoint(EXTRAS)
     assert min(seconds) <= 0.03
+
+
+def test_sources_that_were_not_compiled_say_so(tmp_path: Path) -> None:
+    compiled = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+    sources = shutil.copytree(Path(fastbp.__file__).parent, tmp_path / "fastbp", ignore=compiled)
+    # An editable install would find the compiled part elsewhere.
+    program = (
+        "import sys; sys.meta_path = [f for f in sys.meta_path if 'ditable' not in str(f)]; "
+        "import fastbp"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, text=True, capture_output=True, check=False
+    )
+    assert f"fastbp is missing in {sources}. In a clone's own folder" in done.stderr
+    assert "pip install -e ." in done.stderr
