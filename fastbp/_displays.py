@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sklearn.utils.validation import check_is_fitted
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -24,10 +26,10 @@ def import_pyplot(caller: str) -> ModuleType:
 
 
 def find_network(model: Any) -> tuple[Any, list[Any]]:
-    """Return the network at the end of a fitted model, and the pipelines around it.
+    """Return the fitted network at the end of a model, and the pipelines around it.
 
     Networks are ours, and scikit-learn's own. Pipelines are those that end with it; searches and
-    target transformers are looked into.
+    target transformers are looked into. A network that is not fitted raises NotFittedError.
     """
     pipelines = []
     while True:
@@ -38,4 +40,5 @@ def find_network(model: Any) -> tuple[Any, list[Any]]:
             pipelines.append(model)
             model = model.steps[-1][1]
         else:
+            check_is_fitted(model, "coefs_")
             return model, pipelines

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from ._displays import find_network, import_pyplot
 
@@ -15,6 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.lines import Line2D
+
+#: What scores by ``scoring="loss"`` are called. They repeat the losses, and have no axes made.
+MINUS_LOSS = "minus the loss"
 
 
 class LossCurves(NamedTuple):
@@ -62,7 +64,8 @@ class LossCurveDisplay:
 
     Make it with :meth:`from_estimator` or :meth:`from_estimators`. Every training has a colour. A
     solid line is the training's loss, a dashed one the loss of the validation data; their scores
-    are drawn beneath. A dot marks the epoch whose weights early stopping restored.
+    are drawn beneath, unless they are the loss (``scoring="loss"``). A dot marks the epoch whose
+    weights early stopping restored.
 
     Parameters
     ----------
@@ -262,7 +265,10 @@ class LossCurveDisplay:
         from matplotlib.cbook import normalize_kwargs
         from matplotlib.lines import Line2D
 
-        scored = any(_length(curves.validation_scores) for curves in self.curves)
+        scored = any(
+            _length(curves.validation_scores) and curves.score_name != MINUS_LOSS
+            for curves in self.curves
+        )
         if ax is None and score_ax is None and scored:
             _, (ax, score_ax) = pyplot.subplots(
                 2, sharex=True, figsize=(6.4, 5.6), height_ratios=(3, 2), layout="constrained"
@@ -323,7 +329,6 @@ def _class_names(models: Sequence[Any]) -> list[str]:
 def _curves_of(model: Any, name: str) -> LossCurves:
     """Return what a fitted model recorded."""
     network, _ = find_network(model)
-    check_is_fitted(network, "coefs_")
     loss = getattr(network, "loss_curve_", None)
     if not loss:
         raise ValueError(
@@ -348,6 +353,6 @@ def _score_name(network: Any) -> str:
             return "accuracy"
         return "D² pinball score" if network.loss == "quantile" else "R²"
     if scoring == "loss":
-        return "minus the loss"
+        return MINUS_LOSS
     name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "")
     return name.replace("_", " ") if name.isidentifier() else "score"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from ._displays import find_network, import_pyplot
 
@@ -157,7 +156,6 @@ class WeightsDisplay:
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         network, pipelines = find_network(estimator)
-        check_is_fitted(network, "coefs_")
         coef = np.asarray(network.coefs_[0])
         if image_shape is not None and features is not None:
             raise ValueError("Leave out features or image_shape: an image has all its pixels.")
@@ -203,8 +201,10 @@ class WeightsDisplay:
         n_features, n_units = self.coef.shape
         picture = self.coef if self.image_shape is None else self._montage()
         if ax is None:
-            height = min(12.0, max(3.0, 1.0 + 0.22 * n_features))
-            size = (6.4, 5.6) if self.image_shape is not None else (6.4, height)
+            # Images keep their shape, and leave an inch for the scale.
+            rows, columns = picture.shape[:2]
+            height = 1 + 0.22 * n_features if self.image_shape is None else 5.4 * rows / columns
+            size = (6.4, min(12.0, max(3.0, height)))
             _, ax = pyplot.subplots(figsize=size, layout="constrained")
         largest = float(np.max(np.abs(self.coef), initial=0.0)) or 1.0
         style: dict[str, Any] = {

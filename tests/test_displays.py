@@ -84,12 +84,19 @@ def test_a_training_without_validation_data() -> None:
     assert display.lines_[0].get_color() == "red"
 
 
-def test_own_validation_data_that_stop_nothing() -> None:
+def test_own_validation_data_that_stop_nothing(pyplot: Any) -> None:
     X, y = draw()
     model = classifier(scoring="loss").fit(X, y, X_val=X, y_val=y)
     display = LossCurveDisplay.from_estimator(model)
     assert legend(display.ax_) == ["training", "validation"]
-    assert display.score_ax_ is not None and display.score_ax_.get_ylabel() == "minus the loss"
+    assert display.score_ax_ is None  # the score is the curve of the losses, upside down
+    _, (ax, score_ax) = pyplot.subplots(2)
+    display.plot(ax, score_ax=score_ax)
+    assert score_ax.get_ylabel() == "minus the loss"
+    scored = classifier(early_stopping=True).fit(X, y)
+    display = LossCurveDisplay.from_estimators([model, scored])
+    assert display.score_ax_ is not None
+    assert display.score_ax_.get_ylabel() == "minus the loss, accuracy"
 
 
 def test_validation_data_of_a_later_fit_stand_under_its_epochs() -> None:
@@ -222,6 +229,10 @@ def test_images() -> None:
     assert np.array_equal(picture[3:5, 4:7], coef[:, 3].reshape(2, 3))
     assert not picture[2].any() and not picture[:, 3].any() and not picture[6:, 4:].any()
     assert not display.ax_.axison
+    # The figure has the picture's shape: the scale is no higher than the images.
+    display.figure_.canvas.draw()
+    images, scale = (ax.get_window_extent() for ax in (display.ax_, display.colorbar_.ax))
+    assert scale.height <= 1.15 * images.height
 
 
 def test_images_in_colour() -> None:
