@@ -98,6 +98,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 10**9,
     "plot_gallery": True,
     "abort_on_example_error": True,
+    "capture_repr": ("_repr_html_",),
     "remove_config_comments": True,
     "reset_modules": ("matplotlib", "seaborn", show_estimators_pages),
     "show_memory": False,

@@ -41,5 +41,6 @@ for ax, (name, model) in zip(axes, models.items(), strict=False):
     recall = recall_score(y_test, model.predict(X_test))
     ax.set_title(f"{name}\n{recall:.0%} of the rare class found")
     PrecisionRecallDisplay.from_estimator(model, X_test, y_test, ax=axes[2], name=name)
+axes[2].legend(loc="lower left", fontsize="small")
 axes[2].set_title("At other thresholds")
 plt.show()

@@ -85,26 +85,27 @@ def format_machine(facts: dict[str, Any]) -> str:
     cores = f"{facts['cores']} core{'s' if facts['cores'] != 1 else ''} usable"
     return "\n".join(
         [
-            f"CPU       {facts['cpu']}, {cores}",
-            f"kernels   {facts['isa']}{available}",
-            f"threads   {facts['threads']}",
-            f"fastbp    {facts['fastbp']}, {facts['compiler']}, OpenMP {facts['openmp']}",
+            _line("CPU", f"{facts['cpu']}, {cores}"),
+            _line("kernels", f"{facts['isa']}{available}"),
+            _line("threads", facts["threads"]),
+            _line("fastbp", f"{facts['fastbp']}, {facts['compiler']}, OpenMP {facts['openmp']}"),
         ]
     )
 
 
 def format_libraries(facts: dict[str, Any]) -> str:
     """Return the lines about Python, the system, the libraries and their thread pools."""
-    lines = [f"Python    {facts['python']}", f"system    {facts['platform']}"]
-    lines += [
-        f"{name:<13} {number or 'not installed'}" for name, number in facts["libraries"].items()
-    ]
-    lines += [
-        f"pool          {pool['library']}: {pool['api']} {pool['version'] or ''}".rstrip()
-        + f", {pool['threads']} threads"
-        for pool in facts["thread_pools"]
-    ]
+    lines = [_line("Python", facts["python"]), _line("system", facts["platform"])]
+    for name, number in facts["libraries"].items():
+        lines.append(_line(name, number or "not installed"))
+    for pool in facts["thread_pools"]:
+        library = f"{pool['library']}: {pool['api']} {pool['version'] or ''}".rstrip()
+        lines.append(_line("pool", f"{library}, {pool['threads']} threads"))
     return "\n".join(lines)
+
+
+def _line(label: str, text: object) -> str:
+    return f"{label:<13} {text}"
 
 
 def show_versions() -> None:

@@ -33,7 +33,7 @@ LAYER = {stem: number for number, layer in enumerate(LAYERS) for stem in layer}
 SCIKIT_LEARN = {"_base", "_classifier", "_regressor", "_data", "_labels", "_lbfgs", "_stochastic"}
 SCIKIT_LEARN |= {"_callbacks", "_class_weight", "_constraints", "_demo", "_pipeline", "_time_limit"}
 SCIKIT_LEARN |= {"_checks", "_losses", "_scoring", "_validation", "_features", "_gradients"}
-SCIKIT_LEARN |= {"_loss_curve_display", "_weights_display"}
+SCIKIT_LEARN |= {"_displays"}
 
 
 def imported(module: Path) -> set[str]:
