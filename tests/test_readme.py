@@ -104,7 +104,9 @@ def test_shell(script: str, tmp_path: Path) -> None:
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("script", INSTALLS)
 def test_installation_from_a_clean_tree(script: str, tmp_path: Path) -> None:
-    built = shutil.ignore_patterns(".git", "build", "*.egg-info", "*.so", "__pycache__")
+    built = shutil.ignore_patterns(
+        ".git", "build", "*.egg-info", "*.so", "__pycache__", "auto_examples", "generated"
+    )
     tree = Path(shutil.copytree(ROOT, tmp_path / "tree", ignore=built))
     run(sys.executable, "-m", "venv", "fresh", cwd=tmp_path, path=tree)
     # A pytest inside shows that it finds and imports every test; this run has them run.
