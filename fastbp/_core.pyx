@@ -141,9 +141,9 @@ cdef class Net:
         if max(*self.units, max_rows, max_row_nonzeros, max_batch_nonzeros) >= 2**63:
             raise MemoryError("A network of that size cannot be addressed.")
         cdef cnp.ndarray sizes = np.array(self.units, dtype=np.int64)
-        cdef cnp.ndarray acts = np.array(
-            [_lookup("activations", name) for name in activations] + [0], dtype=np.int32
-        )
+        cdef cnp.ndarray acts = np.zeros(len(units) - 1, dtype=np.int32)
+        for i, name in enumerate(activations):
+            acts[i] = _lookup("activations", name)
         cdef cnp.ndarray rates = np.zeros(len(self.units), dtype=np.float64)
         if dropout is not None:
             if len(dropout) != len(activations) or not all(0 <= rate < 1 for rate in dropout):
@@ -275,9 +275,12 @@ cdef class Net:
                 _check(fbp_net_set_moment(self.net, i, moment, w, b))
 
     def _take_layers(self, int moment, bint retire=False):
-        coefs = [np.empty(shape, self.dtype) for shape in self._shapes()]
-        intercepts = [np.empty(n, self.dtype) for n in self.units[1:]]
-        for i in range(len(coefs)):
+        # Not by comprehensions: Cython 3.3.1's free a new object twice when a list cannot grow.
+        shapes = self._shapes()
+        coefs, intercepts = [None] * len(shapes), [None] * len(shapes)
+        for i, shape in enumerate(shapes):
+            coefs[i] = np.empty(shape, self.dtype)
+            intercepts[i] = np.empty(shape[1], self.dtype)
             w = cnp.PyArray_DATA(<cnp.ndarray>coefs[i])
             b = cnp.PyArray_DATA(<cnp.ndarray>intercepts[i])
             if moment < 0:
@@ -304,7 +307,9 @@ cdef class Net:
 
     def _solver_state(self, bint retire):
         n_moments = fbp_solver_n_moments(self.solver)
-        moments = [self._take_layers(m, retire) for m in range(n_moments)]
+        moments = [None] * n_moments
+        for m in range(n_moments):
+            moments[m] = self._take_layers(m, retire)
         count = fbp_net_get_step_count(self.net)
         return {"solver": _NAMES["solvers"][self.solver], "step_count": count, "moments": moments}
 
@@ -390,12 +395,14 @@ cdef class Net:
         if _NAMES["solvers"][self.solver] != "gradient":
             raise ValueError("loss_gradient needs a net with solver 'gradient'.")
         shapes = self._shapes()
-        sizes = [i * o for i, o in shapes] + list(self.units[1:])
-        size = sum(sizes)
+        units = np.array(self.units)
+        sizes = np.concatenate((units[:-1] * units[1:], units[1:]))
+        size = int(sizes.sum())
         _borrow(parameters, self.dtype, (size,), "parameters")
         parts = np.split(parameters, np.cumsum(sizes)[:-1])
-        coefs = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=False)]
-        self.set_weights(coefs, parts[len(shapes):])
+        for i, shape in enumerate(shapes):
+            parts[i] = parts[i].reshape(shape)
+        self.set_weights(parts[:len(shapes)], parts[len(shapes):])
         X = _held(X)
         self._borrow_data(&data, X, y, sample_weight)
         if not 1 <= data.x.n_rows <= self.max_rows:
