@@ -95,7 +95,7 @@ def test_the_core_knows_nothing_of_the_estimators() -> None:
 
 @pytest.mark.parametrize("part", CYTHON, ids=lambda path: path.name)
 def test_no_list_comprehension_makes_objects(part: Path) -> None:
-    # Cython 3.3.1 frees such an object twice when the list cannot grow: tests/jobs/allocations.py.
+    # Cython 3.3.1 frees such an object twice when the list cannot grow.
     found = re.findall(r"\[([^\[\]\n]+) for \w", part.read_text("utf-8"))
     assert all(element.isidentifier() for element in found), found
 
