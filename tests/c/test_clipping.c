@@ -273,8 +273,35 @@ static void test_real(int real)
     }
 }
 
+/* A net that clips, in steps that do not ask for it, learns what one does that cannot. */
+static void test_not_asked_for(int real)
+{
+    problem p = usual_problem(FBP_LOSS_SQUARED_ERROR, FBP_SOLVER_ADAM);
+    p.real = real;
+    trainer t = trainer_new(&p);
+    samples s = samples_new(&p);
+    const fbp_data data = data_of(&p, &s);
+    const size_t bytes = (size_t)n_parameters(&p) * real_bytes(real);
+    void *weights[] = {allocate(bytes), allocate(bytes)};
+    for (int clips = 0; clips < 2; clips++) {
+        p.step.max_grad_norm = clips ? 1e-3 : 0;
+        fbp_net *net = net_of(&t, FBP_ISA_REF, 2, 30);
+        p.step.max_grad_norm = 0;
+        fbp_progress progress;
+        CHECK(fbp_train(net, &data, NULL, p.n_rows, 30, &p.step, &progress) == FBP_OK, "train");
+        net_parameters(&p, net, weights[clips]);
+        fbp_net_destroy(net);
+    }
+    CHECK(memcmp(weights[0], weights[1], bytes) == 0, "%s: clipped unasked", real_name(real));
+    free(weights[0]), free(weights[1]);
+    samples_free(&s);
+    trainer_free(&t);
+}
+
 int main(void)
 {
+    test_not_asked_for(FBP_F32);
+    test_not_asked_for(FBP_F64);
     test_real(FBP_F32);
     test_real(FBP_F64);
     test_extremes();

@@ -152,6 +152,35 @@ static void test_scatter(const family *f, int real, int out_real, int64_t n)
     free(z);
 }
 
+/* Indices that another thread has changed since they were checked: a wrong result, in its own place. */
+static void test_changed_indices(const family *f, int real, int bits)
+{
+    static const int64_t wide[] = {-1, 7, INT64_MIN, INT64_MAX, 2};
+    static const int32_t narrow[] = {-1, 7, INT32_MIN, INT32_MAX, 2};
+    static const int64_t starts[] = {0, 5};
+    static const int32_t narrow_starts[] = {0, 5};
+    static const double halves[] = {0.5, 0.5, 0.5, 0.5, 3};
+    static const float narrow_halves[] = {0.5, 0.5, 0.5, 0.5, 3};
+    const fbp_kernels *k = f->table;
+    const fbp_matrix m = {
+        .n_rows = 1,
+        .n_cols = 7,
+        .real = real,
+        .index_bits = bits,
+        .data = real == FBP_F32 ? (const void *)narrow_halves : halves,
+        .indices = bits == 32 ? (const void *)narrow : wide,
+        .indptr = bits == 32 ? (const void *)narrow_starts : starts,
+    };
+    panels out = panels_new(k, real, 1, 7);
+    k->gather_csr[real](&m, NULL, 0, 1, out.b.data, out.stride);
+    for (int64_t c = 0; c < 7; c++)
+        CHECK(get(&out.b, panels_at(&out, 0, c)) == (c == 0   ? 2
+                                                     : c == 2 ? 3
+                                                              : 0),
+              "%s %s, %d bits: column %d", fbp_isa_name(f->isa), real_name(real), bits, (int)c);
+    buffer_free(&out.b);
+}
+
 int main(void)
 {
     for (int real = FBP_F32; real <= FBP_F64; real++) {
@@ -162,6 +191,11 @@ int main(void)
             const int64_t lanes = own->table->lanes, nr = own->table->nr;
             const int64_t sizes[] = {1, lanes, lanes + 1, nr - 1, nr, nr + 1, 3 * nr + lanes + 1};
             const int n_sizes = sizeof sizes / sizeof *sizes;
+            test_changed_indices(own, real, 32);
+            test_changed_indices(own, real, 64);
+            for (int other = FBP_F32; other <= FBP_F64; other++)
+                test_gather_dense(own, real, other, 300,
+                                  5); /* rows so long that the next ones are prefetched */
             for (int i = 0; i < n_sizes; i++) {
                 for (int j = 0; j < n_sizes; j++)
                     test_pack(own, real, sizes[i], sizes[j]);

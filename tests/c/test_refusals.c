@@ -55,6 +55,11 @@ static void test_specs(void)
     CHECK(fbp_net_set_step_count(NULL, 1, 0.9, 0.9) == FBP_EINVAL, "no net");
     CHECK(!fbp_precision_name(-1) && !fbp_precision_name(FBP_N_PRECISIONS), "no precision");
     CHECK(strcmp(fbp_precision_name(FBP_PRECISION_MEDIUM), "medium") == 0, "medium");
+#ifdef _OPENMP
+    CHECK(fbp_openmp_version() == _OPENMP, "OpenMP %d", fbp_openmp_version());
+#else
+    CHECK(fbp_openmp_version() == 0, "no OpenMP, but %d", fbp_openmp_version());
+#endif
     CHECK(!fbp_split_start(FBP_ISA_REF), "ref splits nothing");
     CHECK(!fbp_matrix_is_valid(NULL, 3), "no matrix");
     CHECK(!fbp_loss_takes_codes(-1) && !fbp_loss_takes_codes(FBP_N_LOSSES), "no loss");

@@ -10,9 +10,10 @@
 static int stop_at(void *context) { return --*(int *)context == 0; }
 
 /* A call stopped at some poll leaves the weights of just the updates it counts. */
-static void test_stop(int n_threads, int polls)
+static void test_stop(int64_t width, int64_t batch, int n_threads, int polls, int by_layer)
 {
     problem p = usual_problem(FBP_LOSS_SQUARED_ERROR, FBP_SOLVER_ADAM);
+    p.units[0] = p.units[1] = width;
     trainer t = trainer_new(&p);
     samples s = samples_new(&p);
     const fbp_data data = data_of(&p, &s);
@@ -25,16 +26,19 @@ static void test_stop(int n_threads, int polls)
     fbp_step step = usual;
     step.poll = stop_at, step.poll_context = &polls;
     fbp_progress progress, expected;
-    fbp_net *net = net_of(&t, fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST), n_threads, 50);
-    CHECK(fbp_train(net, &data, order, n_order, 50, &step, &progress) == FBP_ESTOPPED, "stopped");
+    fbp_net *net = net_of(&t, fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST), n_threads, batch);
+    CHECK(fbp_train(net, &data, order, n_order, batch, &step, &progress) == FBP_ESTOPPED,
+          "stopped");
     CHECK(polls <= 0 && progress.n_rows < n_order, "stopped by a poll");
-    CHECK(progress.n_rows == 50 * progress.n_steps, "whole updates");
+    CHECK(progress.n_rows == batch * progress.n_steps, "whole updates");
     CHECK(fbp_net_get_step_count(net) == progress.n_steps, "step count");
+    CHECK(net->by_layer == by_layer, "%d threads: by layer: %d", n_threads, net->by_layer);
     net_parameters(&p, net, stopped);
     fbp_net_destroy(net);
 
-    net = net_of(&t, fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST), 1, 50);
-    CHECK(fbp_train(net, &data, order, progress.n_rows, 50, &usual, &expected) == FBP_OK, "again");
+    net = net_of(&t, fbp_isa_best(FBP_F32, FBP_PRECISION_HIGHEST), 1, batch);
+    CHECK(fbp_train(net, &data, order, progress.n_rows, batch, &usual, &expected) == FBP_OK,
+          "again");
     net_parameters(&p, net, again);
     CHECK(memcmp(stopped, again, bytes) == 0, "%d threads: weights of a torn update", n_threads);
     CHECK(memcmp(&progress, &expected, sizeof progress) == 0, "%d threads: progress", n_threads);
@@ -84,6 +88,12 @@ static int ask_slowly(void *context)
     const struct timespec pause = {0, 25000000};
     nanosleep(&pause, NULL);
     return ++poll->calls == poll->stop_at;
+}
+
+static int due_at(void *context, int thread)
+{
+    (void)thread;
+    return stop_at(context);
 }
 
 /* A net that is asked before each update, and after each piece of a product. */
@@ -186,6 +196,76 @@ static void test_gradient_in_its_weights(void)
     trainer_free(&t);
 }
 
+/* A block of rows, stopped at each piece of its products. */
+static void test_stop_in_a_block(void)
+{
+    problem p = usual_problem(FBP_LOSS_SQUARED_ERROR, FBP_SOLVER_ADAM);
+    trainer t = trainer_new(&p);
+    fbp_net *net = impatient_net(&t, 1, 48);
+    const int64_t nr = net->kernels->nr;
+    const int forward = (int)(fbp_ceil_div(p.units[1], nr) + fbp_ceil_div(p.units[2], nr));
+    const int backward = (int)fbp_ceil_div(p.units[1], nr); /* none for the inputs */
+    for (int at = 1; at <= forward + 1; at++) {
+        int left = at;
+        fbp_stop stop = {due_at, &left, 0, 0};
+        CHECK(fbp_forward_block(net, net->scratch, 0, 48, 48, &stop) == (at > forward),
+              "forward, stopped at piece %d of %d", at, forward);
+        CHECK(left == (at > forward), "forward, %d pieces: %d left", at, left);
+    }
+    for (int at = 1; at <= backward + 1; at++) {
+        int left = at;
+        fbp_stop stop = {due_at, &left, 0, 0};
+        CHECK(fbp_backward_block(net, net->scratch, 0, 48, 48, &stop) == (at > backward),
+              "backward, stopped at piece %d of %d", at, backward);
+        CHECK(left == (at > backward), "backward, %d pieces: %d left", at, left);
+    }
+    fbp_net_destroy(net);
+    trainer_free(&t);
+}
+
+/* Work is counted until there is enough of it to ask, and from 0 again after the question. */
+static void test_work_between_questions(void)
+{
+    int left = 2;
+    fbp_net net = {.work_at_once = 100, .kernels = fbp_kernels_find(FBP_ISA_REF, FBP_F32)};
+    const int64_t nr = net.kernels->nr;
+    fbp_stop stop = {due_at, &left, 0, 0};
+    CHECK(!fbp_stop_after(&stop, &net, 60) && left == 2, "too little to ask");
+    CHECK(!fbp_stop_after(&stop, &net, 40) && left == 1, "just enough");
+    CHECK(!fbp_stop_after(&stop, &net, 99) && left == 1, "too little again");
+    CHECK(fbp_stop_after(&stop, &net, 2) && left == 0, "enough, and to stop");
+    CHECK(fbp_panels_at_once(&net, 1000, 1000) == 1, "a panel at least");
+    net.work_at_once = 3.5 * 10 * 20 * (double)nr;
+    CHECK(fbp_panels_at_once(&net, 10, 20) == 3, "whole panels");
+    net.work_at_once = 1e30;
+    CHECK(fbp_panels_at_once(&net, 1, 1) == INT32_MAX, "as many as there are");
+}
+
+/* Wherever in a block of rows the stop falls, the gradient's call leaves its outputs alone. Once a poll
+ * was slow, each piece of a product asks; in a block there are some 17 forward and 16 backward. */
+static void test_gradient_in_its_rows(void)
+{
+    problem p = usual_problem(FBP_LOSS_SQUARED_ERROR, FBP_SOLVER_GRADIENT);
+    p.units[0] = 10, p.units[1] = 64, p.n_rows = 100000;
+    trainer t = trainer_new(&p);
+    samples s = samples_new(&p);
+    const fbp_data data = data_of(&p, &s);
+    double *grad = new_doubles(n_parameters(&p)), loss = 7;
+    for (int stop_at = 1; stop_at <= 25; stop_at += 8) {
+        slow_poll poll = {0, stop_at};
+        fbp_step step = p.step;
+        step.poll = ask_slowly, step.poll_context = &poll;
+        fbp_net *net = net_of(&t, FBP_ISA_REF, 1, p.n_rows);
+        net->work_at_once = 0;
+        CHECK(fbp_loss_gradient(net, &data, &step, &loss, grad, NULL) == FBP_ESTOPPED, "stops");
+        CHECK(poll.calls == stop_at && loss == 7 && grad[0] == 0, "stop %d", stop_at);
+        fbp_net_destroy(net);
+    }
+    free(grad);
+    samples_free(&s);
+    trainer_free(&t);
+}
+
 /* In a prediction, between pieces of its products; a check of rows. */
 static void test_stop_of_readers(void)
 {
@@ -269,14 +349,18 @@ static void test_chunks(void)
 int main(void)
 {
     for (int i = 0; i < 10; i++) { /* wherever in a step the poll falls */
-        test_stop(1, 1);
-        test_stop(3, 1 + i % 3);
+        test_stop(40, 50, 1, 1, 0);
+        test_stop(40, 50, 3, 1 + i % 3, 0);
+        test_stop(300, 4, 2, 1, 1);
     }
     test_stop_of_others();
     for (int n_threads = 1; n_threads <= 2; n_threads++) {
         test_places(n_threads);
         test_stored_gradients(n_threads);
     }
+    test_stop_in_a_block();
+    test_work_between_questions();
+    test_gradient_in_its_rows();
     test_gradient_in_its_weights();
     test_stop_of_readers();
     test_chunks();
