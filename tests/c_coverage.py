@@ -18,7 +18,9 @@ from typing import Any
 from c_build import C_TESTS, CORE, make
 
 #: Templates' functions stay functions: copies of a line in one function cannot be told apart.
-FLAGS = "-O0 --coverage -fprofile-abs-path -fprofile-update=atomic -Dalways_inline=noinline"
+FLAGS = (
+    "-O0 --coverage -fprofile-abs-path -fprofile-update=atomic -Dalways_inline=noinline -DCOUNTED"
+)
 PORTABLE = "-DFBP_NO_SIMD"
 SLOWEST = 900  # seconds; a test program takes some
 
@@ -64,11 +66,10 @@ def read(folder: Path, counts: Path, core: Path = CORE) -> Lines:
     found: Lines = {}
     for path in sorted(counts.rglob("*.gcda")):
         notes = (folder / path.relative_to(counts)).with_suffix(".gcno")
-        if not notes.name.startswith(("test_", "emulated_")):
-            path.with_suffix(".gcno").unlink(missing_ok=True)
-            path.with_suffix(".gcno").symlink_to(notes.resolve())
-            for file, lines in gcov(path, core):
-                add(found.setdefault(file, {}), lines)
+        path.with_suffix(".gcno").unlink(missing_ok=True)
+        path.with_suffix(".gcno").symlink_to(notes.resolve())
+        for file, lines in gcov(path, core):
+            add(found.setdefault(file, {}), lines)
     return found
 
 
