@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 SAMPLE_ROWS = 16
-BLOCK_ROWS = 1 << 16
+#: What is read of the columns left: little at first, since few rows clear most columns of flags.
+FIRST_ROWS, MOST_ROWS = 1 << 8, 1 << 16
 MOST_NAMED = 5
 
 #: A spread counts as lost where rounding moves a value by more than this share of it: then no more
@@ -79,10 +80,10 @@ def _lost_columns(X: Any, dtype: str) -> list[int]:
     kept = _is_narrow(low, high, dtype)
     columns, low, high = np.arange(X.shape[1])[columns][kept], low[kept], high[kept]
     worst = np.zeros(len(columns), low.dtype)
-    for start in range(0, n_rows, BLOCK_ROWS):
-        if len(columns) == 0:
-            return []
-        values = take(slice(start, start + BLOCK_ROWS), columns)
+    start, size = 0, FIRST_ROWS
+    while start < n_rows and len(columns) > 0:
+        values = take(slice(start, start + size), columns)
+        start, size = start + size, min(4 * size, MOST_ROWS)
         low = np.minimum(low, values.min(axis=0))
         high = np.maximum(high, values.max(axis=0))
         worst = np.maximum(worst, np.abs(values - values.astype(dtype)).max(axis=0))

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastbp import BackpropClassifier, BackpropRegressor
-from fastbp._spread import BLOCK_ROWS, lost_columns
+from fastbp._spread import MOST_ROWS, lost_columns
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -75,7 +75,7 @@ def test_integers_beyond_float64(kind: type) -> None:
 
 
 def test_long_tables_are_read_to_the_end() -> None:
-    X = 1e9 + np.random.default_rng(0).random((2 * BLOCK_ROWS + 5, 2))
+    X = 1e9 + np.random.default_rng(0).random((2 * MOST_ROWS + 5, 2))
     assert lost_columns(X, "float32") == [0, 1]
     X[-2, 1] = 0
     assert lost_columns(X, "float32") == [0]
