@@ -166,36 +166,44 @@ fbp_status fbp_net_create(const fbp_spec *spec, fbp_net **net);
  *  Returns  nothing */
 void fbp_net_destroy(fbp_net *net);
 
+/** Name the function that the four calls below ask about every 20 ms whether to stop, and then return
+ *  FBP_ESTOPPED: what they copied is then partly there.
+ *  poll, poll_context  as in fbp_step; NULL, as at first: nobody is asked
+ *  Threads  one caller at a time per net
+ *  Memory   none allocated
+ *  Returns  nothing */
+void fbp_net_ask(fbp_net *net, fbp_poll_fn poll, void *poll_context);
+
 /** Put one layer's parameters in; solver state is unchanged.
  *  layer  0 … n_layers − 1
  *  coef   real [fan_in × fan_out], row-major; borrowed for the call
  *  intercept  real [fan_out]; borrowed for the call
- *  Threads  one caller at a time per net
+ *  Threads  one team of at most spec.n_threads; one caller at a time per net
  *  Memory   none allocated
- *  Returns  FBP_OK | FBP_EINVAL */
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_ESTOPPED */
 fbp_status fbp_net_set_layer(fbp_net *net, int layer, const void *coef, const void *intercept);
 
 /** Take one layer's parameters out.
  *  coef, intercept  out, shapes as for fbp_net_set_layer
- *  Threads  one caller at a time per net
+ *  Threads  one team of at most spec.n_threads; one caller at a time per net
  *  Memory   none allocated
- *  Returns  FBP_OK | FBP_EINVAL */
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_ESTOPPED */
 fbp_status fbp_net_get_layer(const fbp_net *net, int layer, void *coef, void *intercept);
 
 /** Put one layer's solver state in.
  *  moment  0 … n_moments − 1 (sgd: velocity; adam: first, second moment)
  *  coef, intercept  shapes as for fbp_net_set_layer; borrowed for the call
- *  Threads  one caller at a time per net
+ *  Threads  one team of at most spec.n_threads; one caller at a time per net
  *  Memory   none allocated
- *  Returns  FBP_OK | FBP_EINVAL */
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_ESTOPPED */
 fbp_status fbp_net_set_moment(fbp_net *net, int layer, int moment, const void *coef,
                               const void *intercept);
 
 /** Take one layer's solver state out.
  *  moment, coef, intercept  as for fbp_net_set_moment; coef and intercept out
- *  Threads  one caller at a time per net
+ *  Threads  one team of at most spec.n_threads; one caller at a time per net
  *  Memory   none allocated
- *  Returns  FBP_OK | FBP_EINVAL */
+ *  Returns  FBP_OK | FBP_EINVAL | FBP_ESTOPPED */
 fbp_status fbp_net_get_moment(const fbp_net *net, int layer, int moment, void *coef,
                               void *intercept);
 

@@ -17,6 +17,8 @@
 #define SPLIT_GAIN 4                    /* what split products gain, about */
 #define MOST_NANOSECONDS 70e6           /* of an update, and LEAST_ROWS of it, so that */
 #define LEAST_ROWS 256                  /* storing the gradient between chunks costs little */
+#define CUT_NANOSECONDS 90e6            /* of an update that is cut: more than one takes at rest */
+#define MOST_SLOWNESS 4                 /* beyond which no neighbour is to be blamed */
 #define BETWEEN_QUESTIONS 20e6          /* nanoseconds */
 
 fbp_grid fbp_grid_choose(int64_t n_tiles, int64_t n_panels, int n_threads)
@@ -57,9 +59,8 @@ static double family_rate(const fbp_net *net)
     return rate * (net->split ? SPLIT_GAIN : 1) / (fbp_isa_fused(net->isa, net->real) ? 1 : 2);
 }
 
-int64_t fbp_chunk_rows(const fbp_net *net, const fbp_spec *spec)
+double fbp_update_nanoseconds(const fbp_net *net, const fbp_spec *spec)
 {
-    if (net->solver == FBP_SOLVER_GRADIENT) return FBP_CHUNK_ROWS; /* it changes no weights */
     const double rows_held = (double)fbp_max(1, fbp_min(spec->max_rows, FBP_CHUNK_ROWS));
     double weights = 0;
     for (int l = 0; l < spec->n_layers; l++) {
@@ -67,12 +68,52 @@ int64_t fbp_chunk_rows(const fbp_net *net, const fbp_spec *spec)
         const double fan_in = l == 0 && net->sparse.used ? stored : (double)spec->units[l];
         weights += fan_in * (double)spec->units[l + 1];
     }
-    const double rate = family_rate(net);
-    double rows = MOST_NANOSECONDS * rate * net->n_threads / (2 * weights + 1);
-    const double least = LEAST_ROWS * rate / OPERATIONS_PER_NANOSECOND;
+    return (2 * weights + 1) / family_rate(net);
+}
+
+/* So many rows, but not so few that storing the gradient between chunks costs much; whole strips. */
+static int64_t cut_rows(const fbp_net *net, double rows)
+{
+    const double least = LEAST_ROWS * family_rate(net) / OPERATIONS_PER_NANOSECOND;
     if (rows < least) rows = least;
     if (rows >= FBP_CHUNK_ROWS) return FBP_CHUNK_ROWS;
     return fbp_max(1, (int64_t)rows / FBP_STRIP_ROWS) * FBP_STRIP_ROWS;
+}
+
+int64_t fbp_chunk_rows(const fbp_net *net, const fbp_spec *spec)
+{
+    if (net->solver == FBP_SOLVER_GRADIENT) return FBP_CHUNK_ROWS; /* it changes no weights */
+    return cut_rows(net, MOST_NANOSECONDS * net->n_threads / fbp_update_nanoseconds(net, spec));
+}
+
+int fbp_may_cut_updates(const fbp_net *net)
+{
+    const double rows = (double)fbp_min(net->max_rows, net->chunk);
+    return net->solver != FBP_SOLVER_GRADIENT && rows > (double)cut_rows(net, 0) &&
+           rows * net->update_nanoseconds >= BETWEEN_QUESTIONS;
+}
+
+int64_t fbp_rows_before_update(const fbp_net *net, int64_t rows, int n_threads)
+{
+    if (!net->cuts_updates) return 0;
+    const double row = net->slowness * net->update_nanoseconds / n_threads;
+    const double most = CUT_NANOSECONDS / row - FBP_SOLVER_ROWS;
+    if ((double)rows <= most) return 0;
+    return fbp_max(0, fbp_round_up(rows - cut_rows(net, most / 2), FBP_STRIP_ROWS));
+}
+
+double fbp_update_slowness(const fbp_net *net, int64_t rows, int n_threads, int64_t nanoseconds)
+{
+    return (double)nanoseconds * n_threads /
+           (net->update_nanoseconds * (double)(rows + FBP_SOLVER_ROWS));
+}
+
+void fbp_update_learn(fbp_net *net, double slowness)
+{
+    /* At once when it takes longer: a neighbour's work; slowly back. */
+    const double between = (3 * net->slowness + slowness) / 4;
+    const double now = slowness > net->slowness ? slowness : between;
+    net->slowness = now > MOST_SLOWNESS ? MOST_SLOWNESS : now;
 }
 
 double fbp_work_at_once(const fbp_net *net) { return BETWEEN_QUESTIONS / 2 * family_rate(net); }
@@ -91,7 +132,7 @@ int fbp_update_is_long(const fbp_net *net, int64_t rows)
     double weights = 0;
     for (int l = 0; l < net->n_layers; l++)
         weights += (double)fbp_sparse_fan_in(net, &net->layers[l]) * (double)net->layers[l].fan_out;
-    return weights * (double)fbp_min(rows, net->chunk) >= net->work_at_once;
+    return weights * (double)(fbp_min(rows, net->chunk) + FBP_SOLVER_ROWS) >= net->work_at_once / 2;
 }
 
 int64_t fbp_most_threads(const fbp_net *net, int64_t rows)

@@ -10,6 +10,8 @@
 
 #include <math.h>
 
+#include "parameters.h"
+
 void fbp_square_gradient(const fbp_net *net, const fbp_task *task, const fbp_update *update)
 {
     const fbp_layer *layer = &net->layers[task->layer];
@@ -52,19 +54,14 @@ double fbp_clip_factor(const fbp_net *net, double scale, double most_norm)
 
 void fbp_take_gradient(const fbp_net *net, void *out)
 {
+    void *intercepts = out;
+    for (int l = 0; l < net->n_layers; l++)
+        intercepts = fbp_at(net, intercepts, net->layers[l].fan_in * net->layers[l].fan_out);
     for (int l = 0; l < net->n_layers; l++) {
         const fbp_layer *layer = &net->layers[l];
-        const int64_t n = layer->fan_in * layer->fan_out;
-        if (layer->column)
-            memcpy(out, layer->gw, (size_t)n * net->real_bytes);
-        else
-            net->kernels->unpack(layer->fan_in, layer->fan_out, layer->gw, out);
-        out = fbp_at(net, out, n);
-    }
-    for (int l = 0; l < net->n_layers; l++) {
-        const fbp_layer *layer = &net->layers[l];
-        memcpy(out, layer->gb, (size_t)layer->fan_out * net->real_bytes);
-        out = fbp_at(net, out, layer->fan_out);
+        (void)fbp_take_parameters(net, layer, layer->gw, layer->gb, out, intercepts);
+        out = fbp_at(net, out, layer->fan_in * layer->fan_out);
+        intercepts = fbp_at(net, intercepts, layer->fan_out);
     }
 }
 

@@ -161,8 +161,10 @@ typedef struct {
     fbp_drop_fn *drop;
     /* The words of 8 counters, for tests. */
     void (*random_words)(const uint32_t key[2], uint64_t first, uint64_t row, uint32_t *out);
-    void (*pack)(int64_t fan_in, int64_t fan_out, const void *coef, void *w, void *wt);
-    void (*unpack)(int64_t fan_in, int64_t fan_out, const void *w, void *coef);
+    void (*pack)(int64_t fan_in, int64_t fan_out, int64_t begin, int64_t end, const void *coef,
+                 void *w, void *wt);
+    void (*unpack)(int64_t fan_in, int64_t fan_out, int64_t begin, int64_t end, const void *w,
+                   void *coef);
     /* exp, log, tanh, logistic, expm1, softplus, normal_cdf; for tests */
     void (*math[7])(int64_t n, const void *x, void *y);
 } fbp_kernels;
@@ -245,6 +247,9 @@ struct fbp_net {
     int64_t n_in, n_out, y_step;    /* y_step: reals per row of gathered targets */
     int64_t max_rows, chunk, block; /* rows: of a batch, held at once, carried by a thread */
     double work_at_once;            /* multiply-adds between two questions whether to stop */
+    int cuts_updates;               /* where one would take too long: there is room for it */
+    double update_nanoseconds;      /* of one thread's weights phase per row, as reckoned */
+    double slowness;                /* how many times longer an update takes now */
     int64_t row_step;               /* rows that threads do not divide: MR, or a split tile's */
     int64_t step_count;
     double beta_1_power, beta_2_power; /* βᵗ by repeated multiplication */
@@ -265,9 +270,13 @@ struct fbp_net {
     int64_t drop_row; /* the batch's row that is the chunk's first, for dropout */
     fbp_pace pace;
     void *arena;
-    size_t bytes; /* of the block */
-    int retired;  /* it trains and predicts no more, see retire.c */
+    size_t bytes;     /* of the block */
+    fbp_poll_fn poll; /* that copying of parameters asks, or NULL */
+    void *poll_context;
+    int retired; /* it trains and predicts no more, see retire.c */
 };
+
+#define FBP_SOLVER_ROWS 45 /* rows of a batch that cost a tile of W as much as Adam does */
 
 static inline int64_t fbp_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t fbp_max(int64_t a, int64_t b) { return a > b ? a : b; }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The net: checking what is asked for, planning and carving its one block of memory, parameters in
- * and out.
+ * The net: checking what is asked for, planning and carving its one block of memory, its step count.
  */
 #include "split.h"
 
@@ -122,7 +121,8 @@ static void carve_layer(const fbp_net *net, int l, fbp_layer *layer, fbp_arena *
     if (l > 0 && !layer->column && !layer->split)
         layer->wt = fbp_arena_take(arena, packed_size(layer->fan_out, layer->fan_in, k, arena),
                                    net->real_bytes);
-    if (net->solver == FBP_SOLVER_GRADIENT || net->max_rows > net->chunk || net->clips)
+    if (net->solver == FBP_SOLVER_GRADIENT || net->max_rows > net->chunk || net->clips ||
+        net->cuts_updates)
         take_parameters(net, layer, arena, &layer->gw, &layer->gb);
     for (int m = 0; m < net->n_moments; m++)
         take_kept(net, layer, arena, &layer->mw[m], &layer->mb[m], &layer->kept[1 + m]);
@@ -282,6 +282,9 @@ static void fill_in(fbp_net *net, const fbp_spec *spec, const fbp_kernels *kerne
                                .max_batch = spec->max_batch_nonzeros};
     net->chunk = fbp_round_up(fbp_min(spec->max_rows, fbp_chunk_rows(net, spec)), net->row_step);
     net->work_at_once = fbp_work_at_once(net);
+    net->update_nanoseconds = fbp_update_nanoseconds(net, spec);
+    net->cuts_updates = fbp_may_cut_updates(net);
+    net->slowness = 1;
     net->beta_1_power = net->beta_2_power = 1;
 }
 
@@ -320,76 +323,6 @@ fbp_status fbp_net_create(const fbp_spec *spec, fbp_net **out)
 void fbp_net_destroy(fbp_net *net)
 {
     if (net) free(net->arena);
-}
-
-static fbp_layer *layer_at(const fbp_net *net, int layer)
-{
-    return net && layer >= 0 && layer < net->n_layers ? &net->layers[layer] : NULL;
-}
-
-/* Arrays like W and b, from and to the caller's row-major ones. */
-static void put(const fbp_net *net, const fbp_layer *l, const void *coef, const void *intercept,
-                void *w, void *wt, void *b)
-{
-    if (l->column)
-        memcpy(w, coef, (size_t)l->fan_in * net->real_bytes);
-    else
-        net->kernels->pack(l->fan_in, l->fan_out, coef, w, wt);
-    memcpy(b, intercept, (size_t)l->fan_out * net->real_bytes);
-}
-
-static void take(const fbp_net *net, const fbp_layer *l, const void *w, const void *b, void *coef,
-                 void *intercept)
-{
-    if (l->column)
-        memcpy(coef, w, (size_t)l->fan_in * net->real_bytes);
-    else
-        net->kernels->unpack(l->fan_in, l->fan_out, w, coef);
-    memcpy(intercept, b, (size_t)l->fan_out * net->real_bytes);
-}
-
-fbp_status fbp_net_set_layer(fbp_net *net, int layer, const void *coef, const void *intercept)
-{
-    const fbp_layer *l = layer_at(net, layer);
-    if (!l || net->retired || !coef || !intercept) return FBP_EINVAL;
-    put(net, l, coef, intercept, l->w, l->wt, l->b);
-    if (l->split) {
-        const uint64_t fpenv = fbp_fpenv_enter();
-        fbp_split_weights(net, l);
-        fbp_fpenv_leave(fpenv);
-    }
-    return FBP_OK;
-}
-
-fbp_status fbp_net_get_layer(const fbp_net *net, int layer, void *coef, void *intercept)
-{
-    const fbp_layer *l = layer_at(net, layer);
-    if (!l || !l->w || !coef || !intercept) return FBP_EINVAL;
-    take(net, l, l->w, l->b, coef, intercept);
-    return FBP_OK;
-}
-
-static int has_moment(const fbp_net *net, const fbp_layer *l, int moment)
-{
-    return moment >= 0 && moment < net->n_moments && l->mw[moment];
-}
-
-fbp_status fbp_net_set_moment(fbp_net *net, int layer, int moment, const void *coef,
-                              const void *intercept)
-{
-    const fbp_layer *l = layer_at(net, layer);
-    if (!l || net->retired || !has_moment(net, l, moment) || !coef || !intercept) return FBP_EINVAL;
-    put(net, l, coef, intercept, l->mw[moment], NULL, l->mb[moment]);
-    return FBP_OK;
-}
-
-fbp_status fbp_net_get_moment(const fbp_net *net, int layer, int moment, void *coef,
-                              void *intercept)
-{
-    const fbp_layer *l = layer_at(net, layer);
-    if (!l || !has_moment(net, l, moment) || !coef || !intercept) return FBP_EINVAL;
-    take(net, l, l->mw[moment], l->mb[moment], coef, intercept);
-    return FBP_OK;
 }
 
 int64_t fbp_net_get_step_count(const fbp_net *net) { return net ? net->step_count : 0; }

@@ -9,7 +9,6 @@
 #define DELTA_BYTES (1024 * 1024) /* panels of delta that stay in L2 while strips pass over them */
 #define MANY_TASKS 16     /* per thread: from there on a task more or less does not matter */
 #define EDGE_COST 0.3     /* vectors' worth of broadcasts and of the loop in a tile's k */
-#define SOLVER_ROWS 45    /* rows of a batch that cost a tile as much as Adam does */
 #define INTERCEPTS_COST 4 /* their pass over delta */
 
 int32_t fbp_count_tasks(const fbp_net *net, const fbp_layer *layer, fbp_arena *arena)
@@ -26,7 +25,7 @@ static double sparse_share(const fbp_net *net, const fbp_layer *layer)
 {
     const double rows = (double)fbp_min(net->max_rows, net->chunk);
     const double stored = (double)fbp_sparse_fan_in(net, layer) / (double)layer->fan_in;
-    return (SOLVER_ROWS + rows * stored) / (SOLVER_ROWS + rows);
+    return (FBP_SOLVER_ROWS + rows * stored) / (FBP_SOLVER_ROWS + rows);
 }
 
 /* A column panel's strips i0 … of one layer. */

@@ -50,6 +50,7 @@ typedef struct {
     atomic_int stop_in_rows, stop_in_weights;
     fbp_update update;
     double weight_sum, loss_sum;
+    double slowness;        /* of the slowest update of the chunk of steps, see form.h; or 0 */
     int asks_before_update; /* since that takes long */
     int clips;              /* to step->max_grad_norm */
     void *delta;            /* out: the first layer's, of all rows; or NULL */
@@ -300,12 +301,29 @@ static void take_delta(const training *t, int64_t first, int64_t rows, int threa
                        fbp_at(t->net, t->delta, (first + begin) * t->net->layers[0].fan_out));
 }
 
+/* Thread 0: an update took so long. */
+static void note_update(training *t, int64_t rows, int n_threads, int64_t nanoseconds)
+{
+    const double slowness = fbp_update_slowness(t->net, rows, n_threads, nanoseconds);
+    if (slowness > t->slowness) t->slowness = slowness;
+}
+
+/* Rows of a chunk, of the `rows` that a batch still has. */
+static int64_t chunk_of(const training *t, int64_t rows, int n_threads)
+{
+    if (rows > t->net->chunk) return t->net->chunk;
+    const int cuts = t->asks_before_update && !t->clips;
+    const int64_t before = cuts ? fbp_rows_before_update(t->net, rows, n_threads) : 0;
+    return before > 0 ? before : rows;
+}
+
 /* Both phases for every chunk of a batch; 0 when stopped before the update. */
 static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_threads)
 {
     int clipped = 0;
-    for (int64_t begin = 0; begin < rows; begin += t->net->chunk) {
-        const int64_t chunk = fbp_min(t->net->chunk, rows - begin);
+    int64_t chunk;
+    for (int64_t begin = 0; begin < rows; begin += chunk) {
+        chunk = chunk_of(t, rows - begin, n_threads);
         (t->net->by_layer ? layers_over_rows : rows_through_layers)(t, first + begin, chunk, thread,
                                                                     n_threads);
         if (thread == 0 && t->asks_before_update && fbp_poll_now(&t->poller))
@@ -315,6 +333,7 @@ static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_
         if (atomic_load(&t->stop_in_rows)) return 0;
         const int last = begin + chunk == rows;
         int drops = 0;
+        const int64_t start = t->asks_before_update ? fbp_nanoseconds() : 0;
         if (thread == 0) /* for the next rows phase: no thread is in one now */
             fbp_dropout_prepare(t->net, t->step->dropout_seed,
                                 t->net->step_count + (last && t->weight_sum > 0),
@@ -340,6 +359,8 @@ static int run_step(training *t, int64_t first, int64_t rows, int thread, int n_
         fbp_team_barrier(&t->team, n_threads);
         fbp_phase_mark(thread, FBP_PHASE_WAIT);
         if (drops && atomic_load(&t->stop_in_weights)) return 0;
+        if (thread == 0 && last && !drops && t->asks_before_update)
+            note_update(t, chunk, n_threads, fbp_nanoseconds() - start);
     }
     if (clipped) update_clipped(t, thread, n_threads);
     return 1;
@@ -374,10 +395,12 @@ static fbp_status run_chunks(training *t)
         const int64_t share = fbp_team_enter(net->n_threads);
         const int n_threads = fbp_pace_threads(&net->pace, (int)fbp_min(share, most), step);
         t->end = fbp_min(t->n_order, t->begin + fbp_pace_rows(&net->pace, t->batch_rows));
+        t->slowness = 0;
         const int64_t start = fbp_nanoseconds();
         fbp_team_run(n_threads, train_body, t);
         fbp_pace_report(&net->pace, t->end - t->begin, fbp_nanoseconds() - start);
         fbp_team_leave();
+        if (t->slowness > 0) fbp_update_learn(net, t->slowness);
         if (atomic_load(&t->stop_in_rows) || atomic_load(&t->stop_in_weights)) return FBP_ESTOPPED;
     }
     return FBP_OK;

@@ -35,6 +35,7 @@ from ._data import (
     NON_FINITE,
     Samples,
     SomeSamples,
+    are_within,
     check_sample_weight,
     core_blocks,
     core_rows,
@@ -387,7 +388,12 @@ class BaseBackprop(
         check_is_fitted(self)
         refuse_masked_arrays(X=X)
         return validate_data(
-            self, X, accept_sparse=["csr", "csc"], dtype=dtype_to_validate(X), reset=False
+            self,
+            X,
+            accept_sparse=["csr", "csc"],
+            dtype=dtype_to_validate(X),
+            ensure_all_finite=not are_within(X, "float64", self._thread_limit()),
+            reset=False,
         )
 
     def _outputs(self, X: Any, *, raw: bool = False, as_computed: bool = False) -> Array:
@@ -425,7 +431,8 @@ class BaseBackprop(
         if sp.issparse(X):
             X = core_rows(X, weights.dtype)
         net = self._make_net(weights, X)
-        blocks = [net.predict(x, **what) for x in core_blocks(X, weights.dtype)]
+        within = is_single(X) or are_within(X, weights.dtype, self._thread_limit())
+        blocks = [net.predict(x, **what) for x in core_blocks(X, weights.dtype, within)]
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
     def _validate_params(self) -> None:

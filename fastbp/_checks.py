@@ -13,10 +13,10 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
-from . import _core
 from ._data import (
     NON_FINITE,
     Samples,
+    are_within,
     beside,
     check_sample_weight,
     core_rows,
@@ -67,7 +67,7 @@ def check_X_y(
     """Return X as the core reads it, and validated y; warn of what training could not use."""
     refuse_masked_arrays(**given._asdict())
     # One reading of X by all threads; only what it refuses is looked at for what to say.
-    checked = _core.are_within(given.X, dtype, model._thread_limit())
+    checked = are_within(given.X, dtype, model._thread_limit())
     is_regressor = isinstance(model, RegressorMixin)
     X, y = validate_data(
         model,
@@ -82,7 +82,7 @@ def check_X_y(
     )
     if y.ndim == 2 and y.shape[1] == 1 and not sp.issparse(y):
         y = column_or_1d(y, warn=True)
-    rows = X if checked else core_rows(X, dtype, NON_FINITE)
+    rows = core_rows(X, dtype, NON_FINITE, checked)
     if trains:
         names = getattr(model, "feature_names_in_", None)
         warn_of_lost_spread(X, y if is_regressor else None, names, dtype)

@@ -266,27 +266,41 @@ cdef class Net:
         for i, shape in enumerate(shapes):  # all are checked before any is used
             _borrow(coefs[i], self.dtype, shape, f"coefs[{i}]")
             _borrow(intercepts[i], self.dtype, shape[1:], f"intercepts[{i}]")
+        asked = _Poll(None)
         for i, shape in enumerate(shapes):
             w = _borrow(coefs[i], self.dtype, shape, "")
             b = _borrow(intercepts[i], self.dtype, shape[1:], "")
-            if moment < 0:
-                _check(fbp_net_set_layer(self.net, i, w, b))
+            self._copy_layer(i, moment, w, b, NULL, NULL, asked)
+
+    cdef _copy_layer(self, int layer, int moment, const void *w, const void *b, void *w_out,
+                     void *b_out, _Poll asked):
+        """Put a layer's parameters or moment in, or where there is room for them take them out."""
+        cdef fbp_status status
+        PyErr_CheckSignals()
+        fbp_net_ask(self.net, _ask, <void *>asked)
+        with nogil:
+            if w_out != NULL and moment < 0:
+                status = fbp_net_get_layer(self.net, layer, w_out, b_out)
+            elif w_out != NULL:
+                status = fbp_net_get_moment(self.net, layer, moment, w_out, b_out)
+            elif moment < 0:
+                status = fbp_net_set_layer(self.net, layer, w, b)
             else:
-                _check(fbp_net_set_moment(self.net, i, moment, w, b))
+                status = fbp_net_set_moment(self.net, layer, moment, w, b)
+        fbp_net_ask(self.net, NULL, NULL)
+        _finish(status, asked, "layers")
 
     def _take_layers(self, int moment, bint retire=False):
         # Not by comprehensions: Cython 3.3.1's free a new object twice when a list cannot grow.
         shapes = self._shapes()
         coefs, intercepts = [None] * len(shapes), [None] * len(shapes)
+        asked = _Poll(None)
         for i, shape in enumerate(shapes):
             coefs[i] = np.empty(shape, self.dtype)
             intercepts[i] = np.empty(shape[1], self.dtype)
             w = cnp.PyArray_DATA(<cnp.ndarray>coefs[i])
             b = cnp.PyArray_DATA(<cnp.ndarray>intercepts[i])
-            if moment < 0:
-                _check(fbp_net_get_layer(self.net, i, w, b))
-            else:
-                _check(fbp_net_get_moment(self.net, i, moment, w, b))
+            self._copy_layer(i, moment, NULL, NULL, w, b, asked)
             if retire:
                 self._retire(i, moment)
         return coefs, intercepts

@@ -117,29 +117,43 @@ def is_single(X: Any) -> bool:
     return bool(X.dtype.kind == "f" and X.dtype.itemsize == 4)
 
 
-def core_rows(X: Any, dtype: str, preface: str = "") -> Any:
+def are_within(X: Any, dtype: str, n_threads: int) -> bool:
+    """Tell whether X is just an array of floats, such as the type holds all, reading it once.
+
+    By all threads, which an interrupt ends soon; other arrays take general checks, which NumPy does
+    in one call each.
+    """
+    if _core.are_within(X, dtype, n_threads):
+        return True
+    by_columns = type(X) is np.ndarray and X.flags.f_contiguous
+    return by_columns and _core.are_within(X.T, dtype, n_threads)
+
+
+def core_rows(X: Any, dtype: str, preface: str = "", within: bool = False) -> Any:
     """Return validated X as the core reads it; the same object if it reads that.
 
-    ``preface`` begins the message about a value that the type cannot hold.
+    ``preface`` begins the message about a value that the type cannot hold. ``within`` says that
+    there is none.
     """
     if sp.issparse(X):
         X = _core_csr(X)
-    if dtype == "float32":
+    if dtype == "float32" and not within:
         refuse_beyond_float32(X, "X", preface)
     if sp.issparse(X) or _has_core_rows(X):
         return X
     return _copy_rows(X, dtype)
 
 
-def core_blocks(X: Any, dtype: str) -> Iterator[Any]:
+def core_blocks(X: Any, dtype: str, within: bool = False) -> Iterator[Any]:
     """Yield validated X as the core reads it: whole if it reads that, otherwise rows converted.
 
-    So a prediction for a Fortran-ordered X needs no copy of all of it.
+    So a prediction for a Fortran-ordered X needs no copy of all of it. ``within`` is as in
+    `core_rows`.
     """
     if sp.issparse(X) or _has_core_rows(X):
-        yield core_rows(X, dtype)
+        yield core_rows(X, dtype, within=within)
         return
-    if dtype == "float32":
+    if dtype == "float32" and not within:
         refuse_beyond_float32(X, "X")
     n_block = max(1, COPIED_BYTES // (X.shape[1] * np.dtype(dtype).itemsize))
     for start in range(0, X.shape[0], n_block):

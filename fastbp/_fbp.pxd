@@ -58,6 +58,7 @@ cdef extern from "fbp.h" nogil:
 
     fbp_status fbp_net_create(const fbp_spec *spec, fbp_net **net)
     void fbp_net_destroy(fbp_net *net)
+    void fbp_net_ask(fbp_net *net, fbp_poll_fn poll, void *poll_context)
     fbp_status fbp_net_set_layer(fbp_net *net, int layer, const void *coef, const void *intercept)
     fbp_status fbp_net_get_layer(const fbp_net *net, int layer, void *coef, void *intercept)
     fbp_status fbp_net_set_moment(fbp_net *net, int layer, int moment, const void *coef,

@@ -2,11 +2,13 @@
 """Inputs to be tried first, each with what must come of it: a result equal to another, or an error.
 
 What is accepted gives no warning but that of training cut short. What is refused names the culprit,
-and leaves the estimator as it was.
+and leaves the estimator as it was. Weights replaced by the user are in test_pickles.py, sizes whose
+products pass 2³¹ and 2³² also in c/test_sizes.c and test_large.py, callbacks in test_callbacks.py.
 """
 
 from __future__ import annotations
 
+import re
 import signal
 import tempfile
 import threading
@@ -17,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from models import ESTIMATORS, digest, draw, fitted
+from models import ESTIMATORS, SOLVERS, digest, draw, fitted
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from fastbp import BackpropClassifier, BackpropRegressor
@@ -93,6 +95,15 @@ DATA: dict[str, tuple[Given, Same | Refused]] = {
     "NaN in X": (Given(with_(np.nan), Y), Refused(ValueError, NAN)),
     "NaN in float32 X": (Given(with_(np.nan, np.float32), Y), Refused(ValueError, NAN)),
     "infinity in X": (Given(with_(np.inf), Y), Refused(ValueError, INF)),
+    "NaN in columns": (Given(np.asfortranarray(with_(np.nan)), Y), Refused(ValueError, NAN)),
+    "infinity in columns": (
+        Given(np.asfortranarray(with_(np.inf, np.float32)), Y),
+        Refused(ValueError, INF),
+    ),
+    "1e300 in columns": (
+        Given(np.asfortranarray(with_(1e300)), Y),
+        Refused(ValueError, r"X\[7, 2\] = 1e\+300 .*float64"),
+    ),
     "minus infinity in X": (Given(with_(-np.inf, np.float32), Y), Refused(ValueError, INF)),
     "NaN in sparse X": (Given(sp.csr_array(with_(np.nan)), Y), Refused(ValueError, NAN)),
     "NaN in y": (Given(X, np.where(Y > 0, np.nan, 0)), Refused(ValueError, "NaN")),
@@ -366,6 +377,24 @@ def test_as_many_layers_as_one_likes() -> None:
         model.fit(X[:20], Y[:20])
         assert len(model.coefs_) == 100_001
         assert model.predict(X[:2]).tobytes() == model.predict(X[:40])[:2].tobytes()
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_numbers_that_float64_holds_and_training_does_not(estimator: type, solver: str) -> None:
+    """Either all that comes out is finite, or the fit is refused, and nothing changes."""
+    for value in (1e300, 1e160, 1e308):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = fitted(estimator, solver=solver).set_params(dtype="float64")
+            state = digest(model)
+            try:
+                model.fit(value * np.sign(X), Y)
+            except ValueError as error:
+                assert re.search(NON_FINITE, str(error))
+                assert digest(model) == state
+            else:
+                assert all(np.isfinite(array).all() for array in (*model.coefs_, model.loss_))
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)

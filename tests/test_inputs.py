@@ -354,3 +354,21 @@ def test_both_parts_of_a_split_need_weight() -> None:
     for heavy, where in ((weight, "of the validation set"), (1 - weight, "outside the validation")):
         with pytest.raises(ValueError, match=f"Sample weights {where}"):
             split_rows(model, samples._replace(sample_weight=heavy), np.random.RandomState(0))
+
+
+def test_columns_are_checked_by_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NumPy would read all of X in one call, which no interrupt ends."""
+    X, y = draw(300, 7)
+    X = np.asfortranarray(X)
+    read: list[int] = []
+    check = sklearn.utils.validation._assert_all_finite
+
+    def recorded(array: Any, *args: Any, **options: Any) -> None:
+        read.append(np.size(array))
+        check(array, *args, **options)
+
+    monkeypatch.setattr(sklearn.utils.validation, "_assert_all_finite", recorded)
+    model = BackpropRegressor(max_iter=1, random_state=0).fit(X, y)
+    model.predict(X)
+    assert len(y) in read
+    assert X.size not in read

@@ -39,6 +39,7 @@ LAYERS = [
         "form",
         "loss",
         "net",
+        "parameters",
         "retire",
         "shuffle",
         "widen",
@@ -53,7 +54,7 @@ OPEN_TO_THE_CORE = {"isa/target.h", "isa/fpenv.h", "isa/amx_cpu.h"}
 # Families whose instructions every CPU of their architecture has: no target to open.
 OPEN_EVERYWHERE = ("ref_", "sse2_", "neon_")
 # The files that own a parallel region; team.h opens it.
-REGION_OWNERS = {"train.c", "predict.c", "check.c"}
+REGION_OWNERS = {"train.c", "predict.c", "check.c", "parameters.c"}
 
 
 def by_name(paths: list[Path]) -> pytest.MarkDecorator:

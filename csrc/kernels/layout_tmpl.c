@@ -129,33 +129,36 @@ static inline void transpose_rows(int64_t rows, int64_t fan_out, const real *coe
     }
 }
 
-/* coef [fan_in × fan_out] row-major into W, and Wᵀ where there is one; padding is left alone. */
-static void KERNEL(pack)(int64_t fan_in, int64_t fan_out, const void *coef_, void *w_, void *wt_)
+/* Rows begin … end − 1 of coef [fan_in × fan_out], row-major, into W, and Wᵀ where there is one, of which
+ * begin starts a panel; padding is left alone. */
+static void KERNEL(pack)(int64_t fan_in, int64_t fan_out, int64_t begin, int64_t end,
+                         const void *coef_, void *w_, void *wt_)
 {
     const real *coef = coef_;
     real *w = w_, *wt = wt_;
-    for (int64_t i = 0; i < fan_in; i += MOVED_ROWS)
+    for (int64_t i = begin; i < end; i += MOVED_ROWS)
         for (int64_t j = 0; j < fan_out; j += NR) {
             const int64_t width = fbp_panel_width(fan_out, j / NR, VF_LANES, NR);
-            copy_rows(fbp_min(MOVED_ROWS, fan_in - i), fbp_min(width, fan_out - j),
+            copy_rows(fbp_min(MOVED_ROWS, end - i), fbp_min(width, fan_out - j),
                       w + j * fan_in + i * width, width, coef + i * fan_out + j, fan_out);
         }
-    for (int64_t i = 0; wt && i < fan_in; i += NR) {
+    for (int64_t i = begin; wt && i < end; i += NR) {
         const int64_t width = fbp_panel_width(fan_in, i / NR, VF_LANES, NR);
-        transpose_rows(fbp_min(width, fan_in - i), fan_out, coef + i * fan_out, wt + i * fan_out,
+        transpose_rows(fbp_min(width, end - i), fan_out, coef + i * fan_out, wt + i * fan_out,
                        width);
     }
 }
 
-/* W back into coef [fan_in × fan_out] row-major. */
-static void KERNEL(unpack)(int64_t fan_in, int64_t fan_out, const void *w_, void *coef_)
+/* Rows begin … end − 1 of W back into coef [fan_in × fan_out], row-major. */
+static void KERNEL(unpack)(int64_t fan_in, int64_t fan_out, int64_t begin, int64_t end,
+                           const void *w_, void *coef_)
 {
     const real *w = w_;
     real *coef = coef_;
-    for (int64_t i = 0; i < fan_in; i += MOVED_ROWS)
+    for (int64_t i = begin; i < end; i += MOVED_ROWS)
         for (int64_t j = 0; j < fan_out; j += NR) {
             const int64_t width = fbp_panel_width(fan_out, j / NR, VF_LANES, NR);
-            copy_rows(fbp_min(MOVED_ROWS, fan_in - i), fbp_min(width, fan_out - j),
+            copy_rows(fbp_min(MOVED_ROWS, end - i), fbp_min(width, fan_out - j),
                       coef + i * fan_out + j, fan_out, w + j * fan_in + i * width, width);
         }
 }

@@ -129,7 +129,7 @@ static inline packed packed_new(const fbp_kernels *k, int real, int64_t fan_in, 
     packed p = {buffer_new(real, fan_in * fbp_round_up(fan_out, k->lanes)),
                 buffer_new(real, fan_out * fbp_round_up(fan_in, k->lanes))};
     buffer plain = buffer_of(real, coef, fan_in * fan_out);
-    k->pack(fan_in, fan_out, plain.data, p.w.data, p.wt.data);
+    k->pack(fan_in, fan_out, 0, fan_in, plain.data, p.w.data, p.wt.data);
     buffer_free(&plain);
     return p;
 }

@@ -29,7 +29,7 @@ static void test_pack(const family *f, int real, int64_t fan_in, int64_t fan_out
     CHECK(written == 2 * n, "pack %s: the padding was written", fbp_isa_name(f->isa));
 
     buffer out = buffer_new(real, n);
-    k->unpack(fan_in, fan_out, p.w.data, out.data);
+    k->unpack(fan_in, fan_out, 0, fan_in, p.w.data, out.data);
     wrong = 0;
     for (int64_t i = 0; i < n; i++)
         wrong += get(&out, i) != coef[i];

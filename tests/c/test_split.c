@@ -70,7 +70,7 @@ static buffer packed_floats(const fbp_kernels *k, int64_t fan_in, int64_t fan_ou
 {
     buffer b = buffer_new(FBP_F32, fan_in * fbp_round_up(fan_out, k->lanes));
     memset(b.data, 0, sizeof(float) * (size_t)b.n);
-    k->pack(fan_in, fan_out, w, b.data, NULL);
+    k->pack(fan_in, fan_out, 0, fan_in, w, b.data, NULL);
     return b;
 }
 
@@ -234,7 +234,7 @@ static void model_sums(const split_family *f, layer_state *s, int64_t rows, int6
                        int64_t fan_out, const float *a, const float *delta)
 {
     float *sums = model_product(f, fan_in, fan_out, rows, a, 1, fan_in, delta, 1, fan_out);
-    f->base->pack(fan_in, fan_out, sums, s->gw.data, NULL);
+    f->base->pack(fan_in, fan_out, 0, fan_in, sums, s->gw.data, NULL);
     for (int64_t j = 0; j < fan_out; j++) {
         float sum = 0;
         for (int64_t r = 0; r < rows; r++)
@@ -324,7 +324,7 @@ static void test_update(const split_family *f, const weight_problem *p)
               fbp_solver_name(p->solver), p->chunks, (long long)wrong, i);
     }
     float *w = floats_random(p->fan_in * p->fan_out);
-    f->base->unpack(p->fan_in, p->fan_out, s.w.data, w);
+    f->base->unpack(p->fan_in, p->fan_out, 0, p->fan_in, s.w.data, w);
     check_packed(f, p->fan_in, p->fan_out, w, &w_tiles, &wt_tiles);
     state_free(&s), state_free(&expected);
     buffer_free(&w_tiles), buffer_free(&wt_tiles);

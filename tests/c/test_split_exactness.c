@@ -54,7 +54,7 @@ static void plain_product(const fbp_kernels *k, int64_t rows, int64_t n, int64_t
     buffer bias = buffer_new(FBP_F32, fbp_round_up(n, k->lanes));
     memset(w.data, 0, sizeof(float) * (size_t)w.n);
     memset(bias.data, 0, sizeof(float) * (size_t)bias.n);
-    k->pack(depth, n, y, w.data, NULL);
+    k->pack(depth, n, 0, depth, y, w.data, NULL);
     k->forward[FBP_ACT_IDENTITY](rows, n, depth, in.b.data, in.stride, w.data, bias.data,
                                  out->b.data, out->stride);
     buffer_free(&in.b), buffer_free(&w), buffer_free(&bias);

@@ -346,6 +346,112 @@ static void test_chunks(void)
     CHECK(fbp_chunk_rows(&net, &spec) == FBP_CHUNK_ROWS, "a small net");
 }
 
+/* Counts its calls, and never stops. */
+static int count_calls(void *context)
+{
+    ++*(int *)context;
+    return 0;
+}
+
+/* A net whose updates take far too long, so that all but the least rows of a batch go before; or not. */
+static fbp_net *cut_net(const trainer *t, int n_threads, int cuts)
+{
+    fbp_net *net = impatient_net(t, n_threads, t->p->n_rows);
+    net->cuts_updates = cuts;
+    net->update_nanoseconds = 1e6;
+    return net;
+}
+
+/* An update that would take too long is cut; the bits are the same, and all before the last rows can be
+ * dropped. */
+static void test_cut_updates(int n_threads)
+{
+    problem p = usual_problem(FBP_LOSS_LOG_LOSS, FBP_SOLVER_ADAM);
+    p.n_rows = 700;
+    p.step.max_grad_norm = 1; /* so that there is room for the gradient */
+    trainer t = trainer_new(&p);
+    samples s = samples_new(&p);
+    const fbp_data data = data_of(&p, &s);
+    const size_t bytes = (size_t)n_parameters(&p) * sizeof(double);
+    void *whole = allocate(bytes), *parts = allocate(bytes);
+    fbp_step step = p.step;
+    int calls[2] = {0};
+    step.max_grad_norm = 0, step.poll = count_calls;
+    for (int cuts = 0; cuts <= 1; cuts++) {
+        fbp_progress progress;
+        fbp_net *net = cut_net(&t, n_threads, cuts);
+        step.poll_context = &calls[cuts];
+        const fbp_status status = fbp_train(net, &data, NULL, p.n_rows, p.n_rows, &step, &progress);
+        CHECK(status == FBP_OK && progress.n_steps == 1, "train");
+        CHECK(net->slowness < 1, "what the update took is known");
+        net_parameters(&p, net, cuts ? parts : whole);
+        fbp_net_destroy(net);
+    }
+    CHECK(calls[1] > calls[0], "asked %d times, uncut %d", calls[1], calls[0]);
+    CHECK(memcmp(whole, parts, bytes) == 0, "cut in two");
+    for (int cuts = 0; cuts <= 1; cuts++) { /* asked before an update, and in it */
+        int64_t done = 1 - cuts;
+        for (int tries = 0; tries < 20 && done != !cuts; tries++) {
+            fbp_progress progress;
+            slow_poll poll = {0, 2};
+            fbp_net *net = cut_net(&t, n_threads, cuts);
+            step.poll = ask_slowly, step.poll_context = &poll;
+            (void)fbp_train(net, &data, NULL, p.n_rows, p.n_rows, &step, &progress);
+            done = progress.n_steps;
+            fbp_net_destroy(net);
+        }
+        CHECK(done == !cuts, "%d updates done, %s", (int)done, cuts ? "cut" : "uncut");
+    }
+    free(whole), free(parts);
+    samples_free(&s);
+    trainer_free(&t);
+}
+
+/* How many rows go before depends on threads, and on what updates took. */
+static void test_rows_before_updates(void)
+{
+    fbp_net net = {.kernels = fbp_kernels_find(FBP_ISA_REF, FBP_F32),
+                   .real_bytes = sizeof(float),
+                   .isa = FBP_ISA_REF,
+                   .cuts_updates = 1,
+                   .update_nanoseconds = 120e3,
+                   .slowness = 1};
+    CHECK(fbp_rows_before_update(&net, 1024, 2) == 0, "short on two threads");
+    CHECK(fbp_rows_before_update(&net, 1024, 1) == 672, "long on one");
+    CHECK(fbp_rows_before_update(&net, 500, 1) == 0, "short on one");
+    const double slow = fbp_update_slowness(&net, 1024, 2, 180 * INT64_C(1000000));
+    CHECK(slow > 2 && slow < 3, "%f times as long", slow);
+    fbp_update_learn(&net, slow);
+    CHECK(net.slowness == slow, "slower at once");
+    CHECK(fbp_rows_before_update(&net, 1024, 2) > 700, "long on two threads now");
+    fbp_update_learn(&net, 1);
+    CHECK(net.slowness > 1 && net.slowness < slow, "quicker by and by");
+    fbp_update_learn(&net, 1e9);
+    CHECK(net.slowness <= 4, "no longer than a neighbour explains");
+    net.cuts_updates = 0;
+    CHECK(fbp_rows_before_update(&net, 1024, 1) == 0, "no room for the gradient");
+}
+
+/* Copying a large layer in and out stops, too. */
+static void test_stop_of_copies(int n_threads)
+{
+    const int64_t units[] = {20000, 10000};
+    const fbp_spec spec = {.n_layers = 1, .units = units, .n_threads = n_threads};
+    void *coef = allocate((size_t)(units[0] * units[1]) * sizeof(float)); /* zeros: no memory yet */
+    void *intercept = allocate((size_t)units[1] * sizeof(float));
+    fbp_net *net;
+    CHECK(fbp_net_create(&spec, &net) == FBP_OK, "net");
+    for (int out = 0; out <= 1; out++) {
+        int polls = 1;
+        fbp_net_ask(net, stop_at, &polls);
+        const fbp_status status = out ? fbp_net_get_layer(net, 0, coef, intercept)
+                                      : fbp_net_set_layer(net, 0, coef, intercept);
+        CHECK(status == FBP_ESTOPPED && polls == 0, "%s stops", out ? "out" : "in");
+    }
+    fbp_net_destroy(net);
+    free(coef), free(intercept);
+}
+
 int main(void)
 {
     for (int i = 0; i < 10; i++) { /* wherever in a step the poll falls */
@@ -357,6 +463,8 @@ int main(void)
     for (int n_threads = 1; n_threads <= 2; n_threads++) {
         test_places(n_threads);
         test_stored_gradients(n_threads);
+        test_cut_updates(n_threads);
+        test_stop_of_copies(n_threads);
     }
     test_stop_in_a_block();
     test_work_between_questions();
@@ -364,5 +472,6 @@ int main(void)
     test_gradient_in_its_weights();
     test_stop_of_readers();
     test_chunks();
+    test_rows_before_updates();
     return check_done("stops");
 }
