@@ -21,7 +21,8 @@ from problem import Problem
 from workers import Worker, WorkerError
 from workloads import Workload
 
-#: Seconds for another library's threads to stop spinning before the next side starts: OpenBLAS's take 0.1.
+#: Seconds for another library's threads to stop spinning before the next side starts; those of
+#: OpenBLAS take 0.1.
 PAUSE = 0.2
 #: Seconds that one measurement of a multiply-add peak takes, around each workload.
 PEAK_SECONDS = 0.1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A fitted estimator, scikit-learn's or fastbp's, in a process of its own: it predicts on request."""
+"""A fitted estimator, scikit-learn's or fastbp's, that predicts on request, in its own process."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from figures import spread
 
-#: Seconds between two sides, for the threads of the one before to stop spinning; OpenBLAS's take 0.1.
+#: Seconds between two sides, for the threads of the one before to stop spinning; those of OpenBLAS
+#: take 0.1.
 PAUSE = 0.2
 
 
