@@ -24,6 +24,7 @@ static void test_specs(void)
     CHECK(fbp_net_create(&good, &net) == FBP_OK && net, "a good spec");
     fbp_net_destroy(net);
     fbp_net_destroy(NULL);
+    fbp_net_ask(NULL, NULL, NULL);
 
 #define BAD(expected, ...)                                                   \
     do {                                                                     \

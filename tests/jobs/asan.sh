@@ -9,7 +9,7 @@ small=("${portable[@]}" SPEED=-O0)
 nets="api clipping pace sparse_nets training"
 c_tests asan "${small[@]}" ROOT="$JOBS_WORK/sound" ONLY="$nets"
 
-planted net.c 'memcpy(intercept, b, (size_t)l->fan_out * net->real_bytes);' \
+planted parameters.c 'memcpy(intercept, b, (size_t)l->fan_out * net->real_bytes);' \
     'memcpy(intercept, b, (size_t)(l->fan_out + 1) * net->real_bytes);'
 caught 'AddressSanitizer: heap-buffer-overflow' c_tests asan "${small[@]}" "${fault[@]}" ONLY=training
 planted pace.c 'return limit >> p->trial > 1' 'return limit >> (p->trial + 40) > 1'
